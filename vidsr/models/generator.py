@@ -10,7 +10,7 @@ Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016 (arXiv:1609.05158).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -35,9 +35,12 @@ class GeneratorConfig:
     channels: int = 64  # width of every hidden layer
     batch_norm: bool = False  # as published; folded into the convolutions before inference
     activation: Activation = "prelu"
+    channel_slopes: bool = False  # PReLU with one slope per channel instead of one per layer
     body: Body = "residual"
     head_kernel: int = 9  # side of the first convolution, odd
-    upsampler: Upsampler = "staged"  # "staged": the paper's; "single": one PixelShuffle(scale) at the end
+    upsampler: Upsampler = (
+        "staged"  # "staged": the paper's; "single": one PixelShuffle(scale) at the end
+    )
     tail_kernel: int = 9  # side of the last convolution, odd; at high resolution where staged
     input_skip: bool = False  # add the input to the output, repeated to its size
     output: Output = "linear"  # "tanh": the original's output in [-1, 1], mapped to [0, 1]
@@ -89,11 +92,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         width = config.channels
-        bias = not config.batch_norm
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
         self.bn1 = nn.BatchNorm2d(width) if config.batch_norm else nn.Identity()
         self.act = activation(config)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
         self.bn2 = nn.BatchNorm2d(width) if config.batch_norm else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
@@ -121,15 +123,13 @@ class Generator(nn.Module):
         else:
             for _ in range(config.blocks):
                 layers += [
-                    nn.Conv2d(width, width, 3, padding=1, bias=not config.batch_norm),
+                    nn.Conv2d(width, width, 3, padding=1),
                     nn.BatchNorm2d(width) if config.batch_norm else nn.Identity(),
                     activation(config),
                 ]
         self.body = nn.Sequential(*layers)
         if config.body == "residual":
-            self.body_conv: nn.Module = nn.Conv2d(
-                width, width, 3, padding=1, bias=not config.batch_norm
-            )
+            self.body_conv: nn.Module = nn.Conv2d(width, width, 3, padding=1)
             self.body_bn: nn.Module = nn.BatchNorm2d(width) if config.batch_norm else nn.Identity()
         if config.upsampler == "staged":
             stages: list[nn.Module] = []
@@ -144,9 +144,7 @@ class Generator(nn.Module):
         else:
             self.upsample = nn.Sequential()
             tail_channels = 3 * config.scale**2
-        self.tail = nn.Conv2d(
-            width, tail_channels, config.tail_kernel, padding=config.tail_kernel // 2
-        )
+        self.tail = nn.Conv2d(width, tail_channels, config.tail_kernel, padding=config.tail_kernel // 2)
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge (N, 3, h, w) in [0, 1] to (N, 3, scale*h, scale*w), about [0, 1], not clamped."""
@@ -169,9 +167,39 @@ class Generator(nn.Module):
 
 
 def activation(config: GeneratorConfig) -> nn.Module:
-    """A fresh activation layer of the configured kind; PReLU has one slope, as in the paper's code."""
+    """A fresh activation layer of the configured kind; PReLU starts at a slope of 0.25."""
     if config.activation == "prelu":
-        return nn.PReLU()
+        return nn.PReLU(config.channels if config.channel_slopes else 1)
     if config.activation == "relu":
         return nn.ReLU(inplace=True)
     return nn.LeakyReLU(LEAKY_SLOPE, inplace=True)
+
+
+def fold_batch_norm(generator: Generator) -> Generator:
+    """A generator without batch norm that computes what this one does in evaluation mode.
+
+    Batch norm in evaluation is y = (x - mean) / sqrt(var + eps) * gamma + beta (S. Ioffe and
+    C. Szegedy 2015, arXiv:1502.03167), an affine map per channel, so it merges into the convolution
+    before it. Exact up to the rounding of the weights' own type.
+    """
+    if not generator.config.batch_norm:
+        return generator
+    folded = Generator(replace(generator.config, batch_norm=False)).to(generator.head.weight)
+    state = generator.state_dict()
+    for conv, norm in _normed_convolutions(generator.config):
+        gamma, beta = state.pop(f"{norm}.weight"), state.pop(f"{norm}.bias")
+        mean, var = state.pop(f"{norm}.running_mean"), state.pop(f"{norm}.running_var")
+        state.pop(f"{norm}.num_batches_tracked")
+        gain = gamma / torch.sqrt(var + nn.BatchNorm2d(1).eps)
+        state[f"{conv}.weight"] = state[f"{conv}.weight"] * gain[:, None, None, None]
+        state[f"{conv}.bias"] = beta + (state[f"{conv}.bias"] - mean) * gain
+    folded.load_state_dict(state)
+    return folded.train(generator.training)
+
+
+def _normed_convolutions(config: GeneratorConfig) -> list[tuple[str, str]]:
+    """Names of each convolution and of the batch norm behind it."""
+    if config.body == "plain":
+        return [(f"body.{3 * i}", f"body.{3 * i + 1}") for i in range(config.blocks)]
+    pairs = [(f"body.{i}.conv{n}", f"body.{i}.bn{n}") for i in range(config.blocks) for n in (1, 2)]
+    return [*pairs, ("body_conv", "body_bn")]

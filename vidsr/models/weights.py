@@ -1,0 +1,264 @@
+"""Weights of generators: the registry that ships with vidsr, and files that a user brings.
+
+A weights file is a `.safetensors` whose header holds the generator's configuration (`config`, JSON)
+beside free facts about its training, so one file is a whole model. Reading the registry takes only
+those headers: no torch, no tensors.
+
+Files of others (`.safetensors` without that header, `.pth`) are read by the shapes of their tensors,
+in the order in which the network uses them, whatever their names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidsr.errors import UsageError, WeightsError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from vidsr.models.generator import Generator
+
+SHIPPED = Path(__file__).parent.parent / "weights"
+"""Where the shipped files lie, one per model, scale and objective: `<name>_x<scale>_<objective>`."""
+
+OBJECTIVES = ("pixel", "adversarial")
+"""What a set was trained for: faithful (pixel loss) or detailed (perceptual and adversarial loss)."""
+
+PREFERRED = {"cuda": ("srgan", "srgan-lite"), "cpu": ("srgan-lite", "srgan-fast", "srgan")}
+"""What `--model auto` takes on a kind of device: the first that is shipped."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Entry of the registry, or a file the user gave."""
+
+    name: str
+    path: Path
+    sha256: str  # of all that the weights are made of: the file, or both files and the detail
+    scale: int
+    header: Mapping[str, str] = field(default_factory=dict, compare=False)  # free facts of training
+    detailed: Path | None = None  # the adversarial set to blend in, where detail is above 0
+    detail: float = 0.0  # 0: path alone, 1: the adversarial set alone
+
+
+@dataclass(frozen=True)
+class RegistryEntry:
+    """One shipped model at one scale."""
+
+    name: str
+    scale: int
+    files: Mapping[str, Path]  # by objective
+    header: Mapping[str, str]  # of the pixel set, else of the adversarial one
+
+
+def registry() -> tuple[RegistryEntry, ...]:
+    """All shipped models, by name and scale."""
+    found: dict[tuple[str, int], dict[str, Path]] = {}
+    for path in sorted(SHIPPED.glob("*.safetensors")):
+        name, scale, objective = path.stem.rsplit("_", 2)
+        found.setdefault((name, int(scale.removeprefix("x"))), {})[objective] = path
+    return tuple(
+        RegistryEntry(name, scale, files, read_header(files.get("pixel") or files["adversarial"]))
+        for (name, scale), files in sorted(found.items())
+    )
+
+
+def default_model(device_type: str) -> str:
+    """The name that `--model auto` stands for on "cuda" or "cpu"."""
+    shipped = {entry.name for entry in registry()}
+    for name in PREFERRED[device_type]:
+        if name in shipped:
+            return name
+    raise WeightsError(f"no weights in {SHIPPED}: the installation is damaged, install vidsr again")
+
+
+def find_weights(model: str, factor: float, *, detail: float | None = None) -> Weights:
+    """The weights of a registered name or of a file, for enlarging by at least `factor`.
+
+    Of a registered model the smallest native scale that reaches `factor` is taken. `detail` blends the
+    pixel (0) and the adversarial set (1) of a model that has both; None takes the detailed set where
+    there is one. Raises WeightsError where the file is missing or unusable, UsageError where the name
+    is unknown or the scale or detail cannot be had.
+    """
+    entries = [entry for entry in registry() if entry.name == model]
+    if entries:
+        return _find_registered(entries, factor, detail)
+    path = Path(model)
+    if not path.suffix and not path.exists():
+        names = ", ".join(dict.fromkeys(entry.name for entry in registry()))
+        raise UsageError(f"no model is named {model!r}: take one of {names}, or a weights file")
+    if detail is not None:
+        raise UsageError(f"--detail needs a model with two sets of weights; {model} is one file")
+    if not path.is_file():
+        raise WeightsError(f"{model}: no such weights file")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    header = read_header(path) if path.suffix == ".safetensors" else {}
+    config = _config_of(header, path) if "config" in header else _read(path)[0]
+    scale = int(config["scale"])
+    if scale < factor:
+        raise UsageError(f"{model} enlarges by {scale}, not by {factor:g}: take a smaller --scale")
+    return Weights(path.stem, path, digest, scale, header)
+
+
+def _find_registered(entries: list[RegistryEntry], factor: float, detail: float | None) -> Weights:
+    name = entries[0].name
+    fitting = [entry for entry in entries if entry.scale >= factor]
+    if not fitting:
+        raise UsageError(
+            f"{name} enlarges by {entries[-1].scale} at most, not by {factor:g}: take a smaller --scale"
+        )
+    entry = fitting[0]
+    pixel, adversarial = (entry.files.get(objective) for objective in OBJECTIVES)
+    if detail is not None and (pixel is None or adversarial is None):
+        raise UsageError(f"--detail needs a model with two sets of weights; {name} has one")
+    if detail is None or pixel is None or adversarial is None or detail in (0.0, 1.0):
+        path = pixel if adversarial is None or detail == 0 else adversarial
+        assert path is not None  # an entry has one file at least
+        return Weights(name, path, _digest(path), entry.scale, read_header(path))
+    digest = hashlib.sha256(f"{_digest(pixel)} {_digest(adversarial)} {detail!r}".encode()).hexdigest()
+    return Weights(name, pixel, digest, entry.scale, entry.header, adversarial, detail)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """The header's free text entries of a `.safetensors` file, without reading its tensors.
+
+    The format: eight bytes of little-endian length, then that much JSON
+    (https://github.com/huggingface/safetensors, "Format").
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > 100_000_000:  # the format's own limit
+                raise ValueError("header too long")
+            header = json.loads(file.read(length))
+        metadata = header.get("__metadata__", {})
+        return {str(key): str(value) for key, value in metadata.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{path}: not a readable .safetensors file ({error})") from error
+
+
+def _config_of(header: Mapping[str, str], path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(header["config"])
+        if not isinstance(config, dict):
+            raise TypeError("not an object")
+        return config
+    except (KeyError, ValueError, TypeError) as error:
+        raise WeightsError(f"{path}: its header holds no generator configuration ({error})") from error
+
+
+def save_weights(
+    path: Path,
+    generator: Generator,
+    *,
+    metadata: Mapping[str, str],
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a generator as one `.safetensors` file, whole or not at all.
+
+    `metadata` are the free facts for the header (every value a string); the configuration is added.
+    `dtype` None means half precision: a rounding of at most 2**-11 of each weight, far below what
+    uint8 output shows, for half the size.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    dtype = dtype or torch.float16
+    tensors = {
+        name: tensor.detach().to("cpu", dtype).contiguous()
+        if tensor.is_floating_point()
+        else tensor.detach().cpu()
+        for name, tensor in generator.state_dict().items()
+    }
+    header = {**metadata, "config": json.dumps(asdict(generator.config))}
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        save_file(tensors, partial, metadata=header)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise WeightsError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def load_generator(weights: Weights, device: torch.device) -> Generator:
+    """The generator of these weights on a device: fp32, evaluation mode, batch norm folded."""
+    import torch
+
+    from vidsr.models.generator import Generator, GeneratorConfig, fold_batch_norm
+
+    config, state = _read(weights.path)
+    if weights.detailed is not None:
+        other_config, other = _read(weights.detailed)
+        if other_config != config:
+            raise WeightsError(f"{weights.detailed}: differs in shape from {weights.path}")
+        # Network interpolation, X. Wang et al., ESRGAN, ECCVW 2018 (arXiv:1809.00219), section 3.4.
+        state = {name: torch.lerp(state[name], other[name], weights.detail) for name in state}
+    try:
+        generator = Generator(GeneratorConfig(**config))
+        generator.load_state_dict(state)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"{weights.path}: its tensors do not fit its configuration ({reason})"
+        ) from error
+    generator = fold_batch_norm(generator.eval())
+    return generator.requires_grad_(False).to(device)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Configuration and fp32 tensors of any weights file, under the generator's own names."""
+    import pickle
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            header, state = read_header(path), load_file(path)
+        elif path.suffix in (".pth", ".pt", ".ckpt"):
+            header, state = {}, _state_of(torch.load(path, map_location="cpu", weights_only=True))
+        else:
+            raise WeightsError(f"{path}: weights are .safetensors or .pth files")
+    except (
+        OSError,
+        SafetensorError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(f"{path}: not a readable weights file ({reason})") from error
+    state = {
+        name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()
+    }
+    if "config" in header:
+        return _config_of(header, path), state
+    from vidsr.models.paper_weights import adopt
+
+    return adopt(state, path)
+
+
+def _state_of(content: object) -> dict[str, Tensor]:
+    """The state dict inside what `torch.load` gave: itself, or under one of the usual keys."""
+    import torch
+
+    for key in ("params_ema", "generator", "state_dict", "params", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
+        raise ValueError("no state dict inside")
+    return content
