@@ -22,7 +22,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace, ColorRange
+from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from vidsr.frames import FrameBatch
@@ -66,7 +66,8 @@ def picture(index: int, height: int, width: int) -> NDArray[np.uint8]:
     top = flat_rows(height)
     y, x = np.mgrid[top:height, 0:width]
     wave = 128 + 70 * np.sin((x + 3 * index) / 3.1) * np.cos((y - 2 * index) / 4.3)
-    rgb[top:] = np.stack([wave, 255 - wave, 128 + 0.5 * (x * 5 + index * 7) % 90], axis=-1).astype(np.uint8)
+    ramp = 128 + 0.5 * (x * 5 + index * 7) % 90
+    rgb[top:] = np.stack([wave, 255 - wave, ramp], axis=-1).astype(np.uint8)
     return rgb
 
 
@@ -79,7 +80,7 @@ def frame_number(rgb: NDArray[Any]) -> int:
     """The number named by an RGB picture (height, width, 3), values on the scale 0..255."""
     height, width = rgb.shape[:2]
     rows = flat_rows(height)
-    inner = rgb[rows // 4 : max(rows // 4 + 1, rows * 3 // 4), width // 8 : max(width // 8 + 1, width * 7 // 8)]
+    inner = rgb[rows // 4 : rows - rows // 4, width // 8 : width - width // 8]
     means = inner.reshape(-1, 3).astype(np.float64).mean(axis=0)
     digits = [int(np.abs(np.array(LEVELS) - mean).argmin()) for mean in means]
     return digits[0] * 36 + digits[1] * 6 + digits[2]
@@ -110,7 +111,8 @@ def frame_numbers(batch: FrameBatch) -> list[int]:
         sub_v, sub_h = color.subsampling
         flat = [p[: max(1, rows // s * 3 // 4)] for p, s in ((y, 1), (u, sub_v), (v, sub_v))]
         mean = [p[p.shape[0] // 4 :, p.shape[1] // 8 : p.shape[1] * 7 // 8 + 1].mean() for p in flat]
-        numbers.append(frame_number(np.full((1, 1, 3), _to_rgb(mean, color.matrix, color.range, color.depth))))
+        rgb = _to_rgb(mean, color.matrix, color.range, color.depth)
+        numbers.append(frame_number(np.full((1, 1, 3), rgb)))
     return numbers
 
 
@@ -231,8 +233,9 @@ def make_video(
         tag = (_MATRIX_OF_CODE.get(matrix, "bt709" if size[0] >= 720 else "bt601"), range)
         weave = _FieldSetter(size, pix_fmt, time_base) if interlaced else None
         for position, number in enumerate(numbers):
-            if weave is None:
-    XX, odd = picture(2 * int(number), *size), picture(2 * int(number) + 1, *size)
+            rgb = picture(int(number), *size)
+            if interlaced:
+                even, odd = picture(2 * int(number), *size), picture(2 * int(number) + 1, *size)
                 below = flat_rows(size[0])
                 rgb[below::2], rgb[below + 1 :: 2] = even[below::2], odd[below + 1 :: 2]
             frame = to_frame(rgb, pix_fmt, *tag)
@@ -255,7 +258,7 @@ def make_video(
 
 
 def to_frame(rgb: NDArray[np.uint8], pix_fmt: str, matrix: str = "bt601", range: int = 1) -> VideoFrame:
-    """An RGB picture as a frame of another format, converted by FFmpeg (through 16 bits for deep ones)."""
+    """An RGB picture as a frame of another format, converted by FFmpeg; deep ones through 16 bits."""
     target = av.VideoFormat(pix_fmt)
     if target.components[0].bits > 8:
         source = VideoFrame.from_ndarray(rgb.astype(np.uint16) * 257, format="rgb48le")
@@ -290,7 +293,7 @@ def corrupt(path: Path, *, at: float = 0.5, length: int = 200, seed: int = 0) ->
 
 
 def concatenate(target: Path, parts: Sequence[Path]) -> Path:
-    """Join raw streams (.h264, .ts, .mpg) byte by byte: the picture may change its size in the middle."""
+    """Join raw streams (.h264, .ts, .mpg) byte by byte; the size may change in the middle."""
     target.write_bytes(b"".join(part.read_bytes() for part in parts))
     return target
 
