@@ -101,7 +101,8 @@ class ResidualBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, channels, h, w) floats to the same shape."""
         inner = self.act(self.bn1(self.conv1(features)))
-        return features + self.bn2(self.conv2(inner))
+        outer: Tensor = self.bn2(self.conv2(inner))
+        return features + outer
 
 
 class Generator(nn.Module):
@@ -158,7 +159,7 @@ class Generator(nn.Module):
             if config.input_skip:
                 # Before the shuffle each colour has scale**2 consecutive channels, one a sub-pixel.
                 sr = sr + lr.repeat_interleave(config.scale**2, dim=1)
-            return functional.pixel_shuffle(sr, config.scale)
+            return nn.functional.pixel_shuffle(sr, config.scale)
         if config.input_skip:
             sr = sr + functional.interpolate(lr, scale_factor=config.scale, mode="nearest")
         if config.output == "tanh":

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from vidsr.errors import WeightsError
 
+WRAPPERS = ("params_ema", "generator", "state_dict", "params", "model")
+"""Keys under which trainers put the tensors beside other things, the averaged ones first."""
+
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read the named tensors of a `.safetensors` or a PyTorch (`.pth`, `.pt`) file, on the CPU.
@@ -31,6 +34,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path}: not readable as weights (damaged or of another kind); fetch or export it again"
         ) from error
+    for key in WRAPPERS:
+        if isinstance(tensors, Mapping) and isinstance(tensors.get(key), Mapping):
+            tensors = tensors[key]
+            break
     if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):
         raise WeightsError(f"{path}: holds more than named tensors; save its state dict alone")
     return {str(name): tensor for name, tensor in tensors.items()}

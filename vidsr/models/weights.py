@@ -218,47 +218,12 @@ def load_generator(weights: Weights, device: torch.device) -> Generator:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Configuration and fp32 tensors of any weights file, under the generator's own names."""
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            header, state = read_header(path), load_file(path)
-        elif path.suffix in (".pth", ".pt", ".ckpt"):
-            header, state = {}, _state_of(torch.load(path, map_location="cpu", weights_only=True))
-        else:
-            raise WeightsError(f"{path}: weights are .safetensors or .pth files")
-    except (
-        OSError,
-        SafetensorError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        pickle.UnpicklingError,
-    ) as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(f"{path}: not a readable weights file ({reason})") from error
-    state = {
-        name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()
-    }
-    if "config" in header:
-        return _config_of(header, path), state
     from vidsr.models.paper_weights import adopt
+    from vidsr.models.state_dict import read_state_dict
 
-    return adopt(state, path)
-
-
-def _state_of(content: object) -> dict[str, Tensor]:
-    """The state dict inside what `torch.load` gave: itself, or under one of the usual keys."""
-    import torch
-
-    for key in ("params_ema", "generator", "state_dict", "params", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
-        raise ValueError("no state dict inside")
-    return content
+    state = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in read_state_dict(path).items()
+    }
+    header = read_header(path) if path.suffix == ".safetensors" else {}
+    return (_config_of(header, path), state) if "config" in header else adopt(state, path)

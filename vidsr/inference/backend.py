@@ -1,0 +1,113 @@
+"""What runs a generator: the one seam between the pipeline and the engines, and the ladder over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self, get_args
+
+import torch
+from torch import Tensor
+
+from vidsr.config import BackendName, UpscaleConfig
+from vidsr.errors import BackendUnavailable
+from vidsr.progress import Notice, Progress
+
+if TYPE_CHECKING:
+    from vidsr.models.weights import Weights
+
+LADDER: tuple[BackendName, ...] = ("cuda", "cpu")
+"""The order in which `--backend auto` tries, fastest first."""
+
+
+@dataclass(frozen=True)
+class SizeLimits:
+    """What shapes a backend takes, in LR pixels and frames."""
+
+    least: int = 1  # smallest height and width
+    greatest: int | None = None  # largest height and width
+    multiple: int = 1  # height and width are multiples of this
+    batch: int | None = None  # most frames in a call
+
+
+class Backend(Protocol):
+    """A generator ready to run. RGB in, RGB out, on its own device; a context manager."""
+
+    @property
+    def name(self) -> str:
+        """As the user asks for it and the report says it."""
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: fp32, fp16, bf16, int8."""
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its input and output are."""
+
+    @property
+    def limits(self) -> SizeLimits:
+        """The shapes it takes."""
+
+    @property
+    def receptive_radius(self) -> int:
+        """How far an output pixel looks, in LR pixels: the overlap that makes tiles exact."""
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Working memory of a call per LR pixel of its batch, bytes; an upper estimate."""
+
+    def __call__(self, lr: Tensor) -> Tensor:
+        """Enlarge (N, h, w, 3) to (N, scale*h, scale*w, 3), clamped.
+
+        uint8 for 8-bit video; floating in [0, 1] for deeper video; the same dtype comes out.
+        Raises OutOfMemory where the batch does not fit.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def choose_device(config: UpscaleConfig) -> str:
+    """The kind of device that the ladder will most likely end on, without opening anything.
+
+    It decides which weights `--model auto` takes, before those weights are opened.
+    """
+    if config.backend == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if config.backend == "cuda" else "cpu"
+
+
+def open_backend(weights: Weights, config: UpscaleConfig, progress: Progress) -> Backend:
+    """Open the backend the user asked for, or the first of the ladder that runs.
+
+    Only BackendUnavailable steps down, and each step is reported with its reason. A backend asked for
+    by name never falls back. Each one has answered a first small call when it is returned.
+    """
+    asked = LADDER if config.backend == "auto" else (config.backend,)
+    for name in asked[:-1]:
+        try:
+            return _open(name, weights, config)
+        except BackendUnavailable as reason:
+            progress(Notice(f"{name} is not used: {reason}"))
+    return _open(asked[-1], weights, config)
+
+
+def _open(name: BackendName, weights: Weights, config: UpscaleConfig) -> Backend:
+    from vidsr.inference.torch_backend import TorchBackend
+
+    assert name in get_args(BackendName) and name != "auto"
+    backend = TorchBackend(weights, torch.device(name), config.precision)
+    with torch.inference_mode():
+        backend(torch.zeros(1, 32, 32, 3, dtype=torch.uint8, device=backend.device))
+    return backend
