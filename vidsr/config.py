@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vidsr.errors import UsageError
 
@@ -66,3 +66,221 @@ class UpscaleConfig:
             raise UsageError(f"--fps must be above 0 and at most 1000, not {self.fps}")
         if self.segment_s <= 0 or self.segment_frames < 1:
             raise UsageError("a segment needs a length above 0")
+
+
+Degradation = Literal["bicubic", "video"]
+Stage = Literal["both", "pixel", "adversarial"]
+Preset = Literal["tiny", "small", "paper"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a preset of `vidsr train` stands for: the shape of the networks and the schedule.
+
+    Lengths of stages are updates of the generator; patches are sides in LR pixels.
+    """
+
+    blocks: int
+    channels: int
+    activation: str
+    head_kernel: int
+    tail_kernel: int
+    upsampler: str
+    input_skip: bool
+    discriminator: str
+    updates: int  # of the pixel stage
+    patch: int
+    batch: int  # over all processes
+    learning_rate: float
+    clip_norm: float  # greatest norm of the generator's gradient
+    adversarial_updates: int
+    adversarial_patch: int
+    adversarial_batch: int
+    adversarial_learning_rate: float
+
+
+PRESETS: dict[str, Recipe] = {
+    # Minutes on two cores: proves data and settings, and already beats Lanczos.
+    "tiny": Recipe(
+        blocks=4,
+        channels=32,
+        activation="leaky_relu",
+        head_kernel=3,
+        tail_kernel=3,
+        upsampler="single",
+        input_skip=True,
+        discriminator="compact",
+        updates=1000,
+        patch=24,
+        batch=16,
+        learning_rate=1e-3,
+        clip_norm=0.5,
+        adversarial_updates=100,
+        adversarial_patch=24,
+        adversarial_batch=4,
+        adversarial_learning_rate=1e-4,
+    ),
+    # Hours on two cores: nothing is computed at high resolution, so it also runs fast there.
+    "small": Recipe(
+        blocks=8,
+        channels=48,
+        activation="leaky_relu",
+        head_kernel=3,
+        tail_kernel=3,
+        upsampler="single",
+        input_skip=True,
+        discriminator="compact",
+        updates=20_000,
+        patch=32,
+        batch=16,
+        learning_rate=1e-3,
+        clip_norm=0.5,
+        adversarial_updates=3000,
+        adversarial_patch=32,
+        adversarial_batch=8,
+        adversarial_learning_rate=1e-4,
+    ),
+    # A data-centre GPU: the network of arXiv:1609.04802, at twice its learning rate and patch (48
+    # instead of 24) and twice its batch, which modern cards take at the same cost per update.
+    "paper": Recipe(
+        blocks=16,
+        channels=64,
+        activation="prelu",
+        head_kernel=9,
+        tail_kernel=9,
+        upsampler="staged",
+        input_skip=False,
+        discriminator="paper",
+        updates=150_000,
+        patch=48,
+        batch=32,
+        learning_rate=2e-4,
+        clip_norm=1.0,
+        adversarial_updates=100_000,
+        adversarial_patch=32,
+        adversarial_batch=32,
+        adversarial_learning_rate=1e-4,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that `vidsr train` can be asked for. None takes the preset's value."""
+
+    videos: Path  # a folder, searched to its depths, or one file: videos and pictures
+    output: Path  # folder of the run: weights, checkpoint, report
+    scale: int = 4  # 2 or 4
+    preset: Preset = "small"
+    stage: Stage = "both"
+    init: str | None = None  # a registered model or weights file to begin from; its shape is kept
+    restart: bool = False  # throw the run's checkpoint away and begin anew
+
+    # Data
+    validation: Path | None = None  # folder or file; None holds out a share of the files
+    validation_share: float = 0.1  # of the files, one at least where there are two
+    cache: Path | None = None  # folder of decoded pictures, shared between runs; None: in output
+    degradation: Degradation = "video"
+    versions: int = 4  # LR versions of a frame; the first is clean, the others are degraded
+    clean_share: float = 0.5  # of patches that come from the clean version, degradation "video"
+    clips_per_file: int = 32  # short runs of frames taken from a video, at most
+    clip_frames: int = 5  # consecutive frames of a clip
+    crop: int = 512  # side of the textured window kept of a clip, HR pixels
+    shrink: float = 1.0  # reduce the source by this factor first: hides its own compression
+    flat_share: float = 0.15  # of patches without texture that are taken all the same
+
+    # Networks and schedule
+    blocks: int | None = None
+    channels: int | None = None
+    discriminator: Literal["paper", "compact", "unet"] | None = None
+    updates: int | None = None  # of the pixel stage
+    adversarial_updates: int | None = None
+    hours: float | None = None  # wall time of training; the schedule is fitted to it, not to updates
+    adversarial_share: float = 0.4  # of the hours, where both stages run
+    patch: int | None = None  # side in LR pixels, both stages
+    batch: int | None = None  # patches an update over all processes, both stages
+    learning_rate: float | None = None  # of both stages
+    schedule: Literal["cosine", "step"] = "cosine"
+    warm_up: int = 200  # updates until the full learning rate, each stage
+    average: float = 0.999  # decay of the averaged weights
+    accumulate: int = 1  # parts an update is computed in, to fit large batches into memory
+
+    # Losses
+    pixel_loss: Literal["l1", "charbonnier", "mse"] = "l1"
+    pixel_weight: float = 0.01  # in the adversarial stage; ESRGAN's value (arXiv:1809.00219, 4.1)
+    vgg_weights: Path | None = None  # None: torch.hub's VGG-19
+    # "conv": before, "relu": after activation; the paper's VGG5,4 is relu5_4 with weight 1.
+    perceptual_layers: tuple[tuple[str, float], ...] = (("relu5_4", 1.0),)
+    adversarial_loss: Literal["standard", "relativistic"] = "standard"
+    adversarial_weight: float = 1e-3  # arXiv:1609.04802, equation 3
+    label_smoothing: float = 0.0  # the discriminator's target for real pictures is 1 minus this
+    variation_weight: float = 0.0  # total variation
+
+    # Machine
+    device: str = "auto"  # "auto", "cpu", "cuda"
+    precision: Precision = "auto"  # auto: bf16 or fp16 on CUDA; the faster of bf16, fp32 on a CPU
+    compile: bool = False  # torch.compile of the generator
+    workers: int = 2  # processes that cut patches, only where the data does not fit the device
+    threads: int = 0  # of the CPU, for training; 0: as torch decides
+    seed: int = 0
+
+    # What is seen of it
+    validate_every: int = 500  # updates
+    checkpoint_every_s: float = 120.0  # seconds
+    log_every: int = 10  # updates between two reports of losses
+    validation_crops: int = 24  # held-out pictures
+    lpips_weights: tuple[Path, Path] | None = None  # AlexNet's features and the LPIPS heads
+    tensorboard: bool = True  # where the package is installed
+
+    def __post_init__(self) -> None:
+        if self.scale not in (2, 4):
+            raise UsageError(f"--scale must be 2 or 4 for training, not {self.scale}")
+        if self.preset not in PRESETS:
+            raise UsageError(f"--preset must be one of {', '.join(PRESETS)}, not {self.preset!r}")
+        for name in ("blocks", "channels", "updates", "adversarial_updates", "batch", "versions"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        if self.degradation == "video" and self.versions < 2:
+            raise UsageError("--versions must be at least 2 with --degradation video: one is clean")
+        for name in ("clips_per_file", "clip_frames", "accumulate", "validate_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
+                )
+        if self.patch is not None and self.patch < 8:
+            raise UsageError(f"--patch must be at least 8 LR pixels, not {self.patch}")
+        if self.crop < 16 * self.scale:
+            raise UsageError(f"--crop must be at least {16 * self.scale} pixels, not {self.crop}")
+        if not 1 <= self.shrink <= 16:
+            raise UsageError(f"--shrink must be from 1 to 16, not {self.shrink:g}")
+        for name in ("clean_share", "flat_share", "adversarial_share", "label_smoothing", "average"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"--{name.replace('_', '-')} must be from 0 to 1")
+        if not 0 <= self.validation_share < 1:
+            raise UsageError("--validation-share must be at least 0 and below 1")
+        if self.hours is not None and self.hours <= 0:
+            raise UsageError(f"--hours must be above 0, not {self.hours:g}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
+            raise UsageError(f"--learning-rate must be above 0 and below 1, not {self.learning_rate:g}")
+        for name in ("pixel_weight", "adversarial_weight", "variation_weight"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"--{name.replace('_', '-')} must not be negative")
+
+    @property
+    def recipe(self) -> Recipe:
+        """The preset with what was asked for in its place."""
+        asked: dict[str, Any] = {
+            "blocks": self.blocks,
+            "channels": self.channels,
+            "discriminator": self.discriminator,
+            "updates": self.updates,
+            "adversarial_updates": self.adversarial_updates,
+            "patch": self.patch,
+            "adversarial_patch": self.patch,
+            "batch": self.batch,
+            "adversarial_batch": self.batch,
+            "learning_rate": self.learning_rate,
+            "adversarial_learning_rate": self.learning_rate,
+        }
+        return replace(PRESETS[self.preset], **{k: v for k, v in asked.items() if v is not None})
