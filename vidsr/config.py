@@ -13,6 +13,14 @@ BackendName = Literal["auto", "cuda", "cpu"]
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
 
 
+def one_of(choices: Any, value: str, option: str) -> Any:
+    """`value` as one of a Literal's words; UsageError, naming them, where it is none."""
+    words = get_args(choices)
+    if value not in words:
+        raise UsageError(f"{option} must be one of {', '.join(words)}, not {value!r}")
+    return value
+
+
 @dataclass(frozen=True)
 class EncodeConfig:
     """How the enlarged frames are encoded. None means: chosen from the container and the source."""
@@ -35,6 +43,7 @@ class UpscaleConfig:
     width: int | None = None  # pixels of the output; None follows the height
     height: int | None = None  # pixels of the output; None follows the width
     model: str = "auto"  # a name of the registry, or the path of a weights file
+    detail: float | None = None  # 0 (faithful) to 1 (detailed); None: the model's own choice
     backend: BackendName = "auto"
     precision: Precision = "auto"  # fp16 on CUDA, fp32 on a CPU
     tile: int | None = None  # side of a tile in LR pixels; None: whole frames where they fit
@@ -58,8 +67,8 @@ class UpscaleConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name} must be at least 1, not {value}")
-        if self.tile is not None and self.tile < 32:
-            raise UsageError(f"--tile must be at least 32, not {self.tile}")
+        if self.detail is not None and not 0 <= self.detail <= 1:
+            raise UsageError(f"--detail must be from 0 to 1, not {self.detail:g}")
         if self.video_stream is not None and self.video_stream < 0:
             raise UsageError(f"--video-stream counts from 0, not {self.video_stream}")
         if self.fps is not None and not 0 < self.fps <= 1000:
@@ -207,7 +216,7 @@ class TrainConfig:
 
     # Losses
     pixel_loss: Literal["l1", "charbonnier", "mse"] = "l1"
-    pixel_weight: float = 0.01  # in the adversarial stage; ESRGAN's value (arXiv:1809.00219, 4.1)
+    pixel_weight: float = 0.0  # in the adversarial stage; the paper has none, ESRGAN 0.01
     vgg_weights: Path | None = None  # None: torch.hub's VGG-19
     # "conv": before, "relu": after activation; the paper's VGG5,4 is relu5_4 with weight 1.
     perceptual_layers: tuple[tuple[str, float], ...] = (("relu5_4", 1.0),)

@@ -57,6 +57,15 @@ class RegistryEntry:
     files: Mapping[str, Path]  # by objective
     header: Mapping[str, str]  # of the pixel set, else of the adversarial one
 
+    def to_json(self) -> dict[str, Any]:
+        """What `vidsr models --json` says."""
+        return {
+            "name": self.name,
+            "scale": self.scale,
+            "sets": {objective: path.name for objective, path in self.files.items()},
+            **self.header,
+        }
+
 
 def registry() -> tuple[RegistryEntry, ...]:
     """All shipped models, by name and scale."""
@@ -68,6 +77,18 @@ def registry() -> tuple[RegistryEntry, ...]:
         RegistryEntry(name, scale, files, read_header(files.get("pixel") or files["adversarial"]))
         for (name, scale), files in sorted(found.items())
     )
+
+
+def model_card(name: str) -> str:
+    """The card of a shipped model: data, recipe, length of training, scores, weaknesses; Markdown."""
+    path = SHIPPED / f"{name}.md"
+    if not path.is_file():
+        raise UsageError(f"no model is named {name!r}: take one of {', '.join(_names())}")
+    return path.read_text(encoding="utf-8")
+
+
+def _names() -> list[str]:
+    return list(dict.fromkeys(entry.name for entry in registry()))
 
 
 def default_model(device_type: str) -> str:
@@ -92,8 +113,9 @@ def find_weights(model: str, factor: float, *, detail: float | None = None) -> W
         return _find_registered(entries, factor, detail)
     path = Path(model)
     if not path.suffix and not path.exists():
-        names = ", ".join(dict.fromkeys(entry.name for entry in registry()))
-        raise UsageError(f"no model is named {model!r}: take one of {names}, or a weights file")
+        raise UsageError(
+            f"no model is named {model!r}: take one of {', '.join(_names())}, or a weights file"
+        )
     if detail is not None:
         raise UsageError(f"--detail needs a model with two sets of weights; {model} is one file")
     if not path.is_file():

@@ -1,0 +1,85 @@
+"""A run of consecutive segments: read, upscale, write, all three at once.
+
+This is the unit that a cluster maps over: everything it needs comes in as arguments (the input, the
+time ranges, the settings), and what goes out are finished segment files. On one machine it is called
+with all segments that are missing in a row, so that decoder and network never stop between them; what
+it writes is the same either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidsr.frames import FrameBatch, VideoInfo
+from vidsr.inference.upscaler import Upscaler
+from vidsr.pipelines.stages import StageClock, run_stages
+from vidsr.video.encoders import Encoding
+from vidsr.video.reader import VideoReader
+from vidsr.video.retime import ConstantRate
+from vidsr.video.writer import VideoWriter
+
+QUEUE_BYTES = 192 * 1024 * 1024
+"""What may wait between two stages: some seconds of small video, two frames of 8K."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of the video's time, ticks of the source, half-open; None: to the end."""
+
+    index: int
+    start_pts: int
+    end_pts: int | None
+
+
+def upscale_segments(
+    reader: VideoReader,
+    segments: Sequence[Segment],
+    upscaler: Upscaler,
+    output: VideoInfo,
+    encoding: Encoding,
+    path_of: Callable[[Segment], Path],
+    *,
+    rate: ConstantRate | None = None,
+    clocks: tuple[StageClock, StageClock, StageClock] | None = None,
+    on_frames: Callable[[int], None] = lambda count: None,
+    on_segment: Callable[[Segment], None] = lambda segment: None,
+) -> None:
+    """Upscale segments that follow each other without a gap; each is written whole or not at all.
+
+    `output` describes the enlarged video. `on_frames` hears how many source frames were written,
+    `on_segment` of each finished segment; both from the writing thread. Errors of any stage come out
+    as they are, after all stages have ended; segments finished by then stay.
+    """
+    batch = upscaler.plan.batch
+    first, last = segments[0], segments[-1]
+    cuts = [segment.start_pts for segment in segments[1:]]
+
+    def read() -> Iterable[FrameBatch]:
+        batches = reader.batches(batch, start_pts=first.start_pts, end_pts=last.end_pts, cuts=cuts)
+        return batches if rate is None else rate.select(batches)
+
+    def write(batches: Iterable[FrameBatch]) -> None:
+        pending = iter(batches)
+        current = next(pending, None)
+        for segment in segments:
+            with VideoWriter(path_of(segment), output, encoding) as writer:
+                while current is not None and _belongs(current, segment):
+                    for piece in (current,) if rate is None else rate.repeat(current):
+                        writer.write(piece)
+                    on_frames(len(current))
+                    current = next(pending, None)
+            on_segment(segment)
+
+    run_stages(
+        read,
+        upscaler,
+        write,
+        limit=QUEUE_BYTES,
+        clocks=clocks or (StageClock("decode"), StageClock("network"), StageClock("encode")),
+    )
+
+
+def _belongs(batch: FrameBatch, segment: Segment) -> bool:
+    return segment.end_pts is None or batch.pts[0] < segment.end_pts

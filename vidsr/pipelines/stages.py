@@ -1,0 +1,183 @@
+"""Stages of a pipeline, each in a thread of its own, joined by queues that count bytes.
+
+Decoder, network and encoder all release the interpreter's lock while they work, so threads overlap
+them. The queues bound memory: a stage that is ahead waits.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+STOP_WITHIN_S = 1.5
+"""How long a stop waits for the stages: Ctrl-C answers within two seconds."""
+
+
+class Sized(Protocol):
+    """Something that knows how much memory it holds."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes."""
+
+
+Item = TypeVar("Item", bound=Sized)
+Result = TypeVar("Result", bound=Sized)
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the others were told to end
+    """Another stage failed, or the user stopped the run."""
+
+
+@dataclass
+class StageClock:
+    """How long a stage worked, without what it waited for the others; seconds."""
+
+    name: str
+    busy_s: float = 0.0
+    started: float | None = field(default=None, repr=False)
+
+    def working(self) -> None:
+        """The stage begins to work."""
+        self.started = time.perf_counter()
+
+    def waiting(self) -> None:
+        """The stage begins to wait."""
+        if self.started is not None:
+            self.busy_s += time.perf_counter() - self.started
+            self.started = None
+
+
+class ByteQueue(Generic[Item]):
+    """A queue between two threads, bounded by the bytes of what is in it.
+
+    One item always fits, however large, so that no size can block it for ever.
+    """
+
+    def __init__(self, limit: int, stop: threading.Event) -> None:
+        self._limit = limit
+        self._stop = stop
+        self._items: deque[Item] = deque()
+        self._bytes = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def put(self, item: Item) -> None:
+        """Add an item; waits while the queue is full. Raises Stopped."""
+        with self._changed:
+            while self._items and self._bytes + item.nbytes > self._limit:
+                self._wait()
+            self._items.append(item)
+            self._bytes += item.nbytes
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[Item]:
+        """Take items until the queue is closed and empty. Raises Stopped."""
+        while True:
+            with self._changed:
+                while not self._items:
+                    if self._closed:
+                        return
+                    self._wait()
+                item = self._items.popleft()
+                self._bytes -= item.nbytes
+                self._changed.notify_all()
+            yield item
+
+    def _wait(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        self._changed.wait(timeout=0.1)  # the stop comes from outside the condition: look again
+        if self._stop.is_set():
+            raise Stopped
+
+
+def run_stages(
+    source: Callable[[], Iterable[Item]],
+    transform: Callable[[Item], Result],
+    sink: Callable[[Iterable[Result]], None],
+    *,
+    limit: int,
+    clocks: tuple[StageClock, StageClock, StageClock],
+) -> None:
+    """Pass everything of `source` through `transform` into `sink`, all three at once, in order.
+
+    `limit` bounds the bytes waiting between two stages. The first error of any stage stops all of them
+    and is raised here, once; so does KeyboardInterrupt in the calling thread, within STOP_WITHIN_S
+    (a stage deep in a long call is left behind; it is a daemon and touches nothing finished).
+    """
+    stop = threading.Event()
+    errors: list[BaseException] = []
+    before: ByteQueue[Item] = ByteQueue(limit, stop)
+    after: ByteQueue[Result] = ByteQueue(limit, stop)
+    reading, working, writing = clocks
+
+    def read() -> None:
+        reading.working()
+        for item in source():
+            reading.waiting()
+            before.put(item)
+            reading.working()
+        reading.waiting()
+        before.close()
+
+    def work() -> None:
+        for item in before:
+            working.working()
+            result = transform(item)
+            working.waiting()
+            after.put(result)
+        after.close()
+
+    def write() -> None:
+        sink(timed(after, writing))
+        writing.waiting()
+
+    def guarded(stage: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                stage()
+            except Stopped:
+                pass
+            except BaseException as error:
+                errors.append(error)
+                stop.set()
+
+        return run
+
+    threads = [
+        threading.Thread(target=guarded(stage), name=clock.name, daemon=True)
+        for stage, clock in zip((read, work, write), clocks, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(timeout=0.2)  # a join without a limit would not see Ctrl-C everywhere
+    except BaseException:
+        stop.set()
+        deadline = time.monotonic() + STOP_WITHIN_S
+        for thread in threads:
+            thread.join(timeout=max(0.0, deadline - time.monotonic()))
+        raise
+    if errors:
+        raise errors[0]
+
+
+def timed(items: Iterable[Item], clock: StageClock) -> Iterator[Item]:
+    """Hand the items on; between them the taker works, before them it waits."""
+    for item in items:
+        clock.working()
+        yield item
+        clock.waiting()
