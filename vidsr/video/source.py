@@ -1,0 +1,123 @@
+"""Opening a media file: local files only, and every refusal in the user's words."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
+
+from vidsr.errors import InputError
+
+MAX_SIDE_PX = 16384
+"""Largest width or height accepted: a frame beyond it would take gigabytes; H.264 ends at 8192."""
+
+_PLAYLISTS = frozenset(
+    ["applehttp", "avisynth", "concat", "concatf", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp"]
+    + ["vapoursynth", "webm_dash_manifest", "image2"]
+)
+"""Demuxers that open further files, or the network, as the file tells them to."""
+
+_TEXT_AS_PICTURE = frozenset(["adf", "bin", "idf", "tty", "xbin"])
+"""Demuxers that take any text for the screen of a terminal."""
+
+_COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
+
+
+def open_input(path: Path) -> InputContainer:
+    """Open a media file for reading; the caller closes it, or uses it as a context manager.
+
+    Only the `file` protocol is allowed, and no demuxer that opens further files by itself (playlists,
+    `concat`, DASH ...), so a hostile file cannot make this process read or fetch another. Tags that are
+    not UTF-8 come with replacement characters.
+
+    Raises:
+        InputError: missing, a directory, empty, not permitted, or nothing that FFmpeg can read.
+    """
+    _require_file(path)
+    allowed = ",".join(sorted(av.formats_available - _PLAYLISTS - _TEXT_AS_PICTURE))
+    try:
+        # "file:" keeps a name such as "http:x.mp4" or "concat:a|b" a plain file name.
+        return av.open(
+            f"file:{os.fspath(path)}",
+            "r",
+            container_options={"protocol_whitelist": "file", "format_whitelist": allowed},
+            metadata_errors="replace",
+        )
+    except PermissionError as error:
+        raise InputError(f"{path}: no permission to read it") from error
+    except av.InvalidDataError as error:
+        raise InputError(
+            f"{path}: not a media file that FFmpeg can read, or its header is damaged or cut off"
+        ) from error
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise InputError(f"{path}: cannot be opened: {_reason(error)}") from error
+
+
+def video_streams(container: InputContainer) -> list[VideoStream]:
+    """The moving pictures of a container: its video streams without cover art and thumbnails."""
+    return [stream for stream in container.streams.video if not stream.disposition & _COVERS]
+
+
+def main_video_stream(container: InputContainer, path: Path, number: int | None = None) -> VideoStream:
+    """Choose the video stream to work on.
+
+    That is number `number`, counted from 0 over `video_streams`, or else the first one marked as
+    default, or else the first.
+
+    Raises:
+        InputError: there is no such stream, or FFmpeg has no decoder for it.
+    """
+    streams = video_streams(container)
+    if not streams:
+        held = sorted({stream.type for stream in container.streams} - {"video"})
+        only = f" (only {', '.join(held)})" if held else ""
+        if container.streams.video:
+            only = " (only cover art)"
+        raise InputError(f"{path}: has no video stream{only}")
+    if number is not None:
+        if number >= len(streams):
+            raise InputError(
+                f"{path}: has {len(streams)} video stream(s), so --video-stream goes from 0 to"
+                f" {len(streams) - 1}, not {number}"
+            )
+        stream = streams[number]
+    else:
+        marked = [stream for stream in streams if stream.disposition & Disposition.default]
+        stream = (marked or streams)[0]
+    # A stream without a decoder has no codec context, whatever the type stubs say.
+    if getattr(stream, "codec_context", None) is None:
+        raise InputError(f"{path}: FFmpeg has no decoder for video stream {stream.index}")
+    return stream
+
+
+def discard_others(container: InputContainer, index: int) -> None:
+    """Let the demuxer skip every stream but one: it then neither reads nor parses them."""
+    for stream in container.streams:
+        if stream.index != index:
+            stream.discard = Discard.all
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what FFmpeg would refuse with less helpful words."""
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except PermissionError as error:
+        raise InputError(f"{path}: no permission to read it") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be opened: {error}") from error
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory; give a video file, or a pattern such as %05d.png")
+    if path.is_file() and status.st_size == 0:
+        raise InputError(f"{path}: is empty")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: no permission to read it")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
