@@ -1,0 +1,123 @@
+"""One contract for everything that runs a generator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.inference.nearest import NearestBackend
+from vidsr.config import UpscaleConfig
+from vidsr.errors import BackendUnavailable, UsageError
+from vidsr.inference.backend import Backend, open_backend
+from vidsr.inference.torch_backend import TorchBackend
+from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.weights import Weights, find_weights, load_generator, save_weights
+from vidsr.progress import Event, Notice, silent
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_weights(path, Generator(GeneratorConfig(blocks=2, channels=16, scale=2)), metadata={})
+    return find_weights(str(path), 2)
+
+
+def cuda(weights: Weights) -> Backend:
+    try:
+        return TorchBackend(weights, torch.device("cuda"))
+    except BackendUnavailable as reason:
+        if os.environ.get("VIDSR_REQUIRE_GPU") == "1":
+            pytest.fail(f"VIDSR_REQUIRE_GPU=1, but {reason}")
+        pytest.skip(str(reason))
+
+
+BACKENDS: dict[str, Callable[[Weights], Backend]] = {
+    "nearest": lambda weights: NearestBackend(weights.scale),
+    "cpu": lambda weights: TorchBackend(weights, torch.device("cpu")),
+    "cpu-bf16": lambda weights: TorchBackend(weights, torch.device("cpu"), "bf16"),
+    "cuda": cuda,
+}
+
+
+@pytest.fixture(params=[pytest.param(n, marks=pytest.mark.gpu if n == "cuda" else ()) for n in BACKENDS])
+def backend(request: pytest.FixtureRequest, weights: Weights) -> Backend:
+    return BACKENDS[request.param](weights)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 17, 23), (1, 1, 1)])
+def test_shape_dtype_and_range(
+    backend: Backend, shape: tuple[int, int, int], dtype: torch.dtype
+) -> None:
+    lr = torch.rand(*shape, 3, generator=torch.Generator().manual_seed(0))
+    lr = (lr * 255).to(dtype) if dtype == torch.uint8 else lr
+    sr = backend(lr.to(backend.device))
+    assert sr.shape == (shape[0], 2 * shape[1], 2 * shape[2], 3)
+    assert sr.dtype == dtype
+    assert sr.device.type == backend.device.type
+    assert sr.is_contiguous()
+    if dtype != torch.uint8:
+        assert float(sr.min()) >= 0 and float(sr.max()) <= 1
+
+
+def test_same_input_same_output(backend: Backend) -> None:
+    lr = torch.randint(0, 256, (2, 24, 24, 3), dtype=torch.uint8).to(backend.device)
+    assert torch.equal(backend(lr), backend(lr.clone()))
+
+
+def test_frames_of_a_batch_do_not_mix(backend: Backend) -> None:
+    lr = torch.randint(0, 256, (2, 24, 24, 3), dtype=torch.uint8).to(backend.device)
+    alone = backend(lr[1:].contiguous())
+    assert (backend(lr)[1:].int() - alone.int()).abs().max() <= 1  # another blocking, another rounding
+
+
+def test_closing_twice_is_fine(backend: Backend) -> None:
+    backend.__exit__(None, None, None)
+    backend.__exit__(None, None, None)
+
+
+def test_the_input_is_left_alone(backend: Backend) -> None:
+    lr = torch.rand(1, 16, 16, 3).to(backend.device)
+    before = lr.clone()
+    backend(lr)
+    assert torch.equal(lr, before)
+
+
+@pytest.mark.parametrize("name", ["cpu", "cpu-bf16", "cuda"])
+def test_network_backends_agree_with_the_generator(name: str, weights: Weights) -> None:
+    backend = BACKENDS[name](weights)
+    lr = torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8)
+    plain = load_generator(weights, torch.device("cpu"))(lr.permute(0, 3, 1, 2) / 255)
+    expected = plain.mul(255).round().clamp(0, 255).permute(0, 2, 3, 1)
+    # bf16 has 8 bits of mantissa: two levels of 255 near white. fp16 and fp32 must round alike.
+    tolerance = {"cpu": 0, "cpu-bf16": 3, "cuda": 1}[name]
+    difference = (backend(lr.to(backend.device)).cpu().float() - expected).abs().max()
+    assert difference <= tolerance
+
+
+def test_auto_falls_to_the_cpu_and_says_why(weights: Weights) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU, so nothing falls")
+    events: list[Event] = []
+    config = UpscaleConfig(Path("a.mp4"), Path("b.mp4"))
+    backend = open_backend(weights, config, events.append)
+    assert backend.name == "cpu"
+    assert next(e.text for e in events if isinstance(e, Notice)).startswith("cuda is not used: ")
+
+
+def test_a_backend_asked_for_never_falls(weights: Weights) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU, so nothing is refused")
+    config = UpscaleConfig(Path("a.mp4"), Path("b.mp4"), backend="cuda")
+    with pytest.raises(BackendUnavailable, match="CUDA"):
+        open_backend(weights, config, silent)
+
+
+def test_half_precision_on_a_cpu_is_refused(weights: Weights) -> None:
+    with pytest.raises((BackendUnavailable, UsageError), match="fp32"):
+        TorchBackend(weights, torch.device("cpu"), "fp16")
