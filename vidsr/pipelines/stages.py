@@ -29,8 +29,8 @@ Item = TypeVar("Item", bound=Sized)
 Result = TypeVar("Result", bound=Sized)
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the others were told to end
-    """Another stage failed, or the user stopped the run."""
+class Stopped(Exception):
+    """Not an error: another stage failed, or the user stopped the run."""
 
 
 @dataclass

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from vidsr.pipelines.stages import ByteQueue, StageClock, run_stages
+
+
+@dataclass(frozen=True)
+class Parcel:
+    number: int
+    nbytes: int = 10
+
+
+def clocks() -> tuple[StageClock, StageClock, StageClock]:
+    return StageClock("decode"), StageClock("network"), StageClock("encode")
+
+
+def parcels(count: int) -> Iterator[Parcel]:
+    return (Parcel(i) for i in range(count))
+
+
+def test_everything_arrives_once_and_in_order() -> None:
+    got: list[int] = []
+    run_stages(
+        lambda: parcels(500),
+        lambda parcel: Parcel(parcel.number * 2),
+        lambda items: got.extend(item.number for item in items),
+        limit=35,
+        clocks=clocks(),
+    )
+    assert got == [2 * i for i in range(500)]
+
+
+def test_a_fast_source_waits_for_a_slow_sink() -> None:
+    most = 0
+    alive = 0
+    lock = threading.Lock()
+
+    def source() -> Iterator[Parcel]:
+        nonlocal alive, most
+        for parcel in parcels(60):
+            with lock:
+                alive += 1
+                most = max(most, alive)
+            yield parcel
+
+    def sink(items: Iterable[Parcel]) -> None:
+        nonlocal alive
+        for _ in items:
+            time.sleep(0.001)
+            with lock:
+                alive -= 1
+
+    run_stages(source, lambda parcel: parcel, sink, limit=40, clocks=clocks())
+    # Four wait in each of the two queues; each stage holds one more, and the sink one not yet counted.
+    assert most <= 4 + 4 + 4
+
+
+def test_an_item_larger_than_the_limit_still_passes() -> None:
+    queue: ByteQueue[Parcel] = ByteQueue(5, threading.Event())
+    queue.put(Parcel(1, nbytes=1000))
+    queue.close()
+    assert [parcel.number for parcel in queue] == [1]
+
+
+@pytest.mark.parametrize("stage", ["source", "transform", "sink"])
+def test_an_error_in_any_stage_ends_all_and_is_raised_once(stage: str) -> None:
+    def failing_source() -> Iterator[Parcel]:
+        yield from parcels(3)
+        if stage == "source":
+            raise LookupError("source")
+        yield from parcels(10_000_000)
+
+    def failing_transform(parcel: Parcel) -> Parcel:
+        if stage == "transform":
+            raise LookupError("transform")
+        return parcel
+
+    def failing_sink(items: Iterable[Parcel]) -> None:
+        for count, _ in enumerate(items):
+            if stage == "sink" and count == 2:
+                raise LookupError("sink")
+
+    before = threading.active_count()
+    with pytest.raises(LookupError, match=stage):
+        run_stages(failing_source, failing_transform, failing_sink, limit=100, clocks=clocks())
+    assert threading.active_count() == before
+
+
+def test_clocks_count_work_and_not_waiting() -> None:
+    three = clocks()
+
+    def slow(parcel: Parcel) -> Parcel:
+        time.sleep(0.01)
+        return parcel
+
+    run_stages(lambda: parcels(20), slow, lambda items: [None for _ in items], limit=20, clocks=three)
+    decode, network, encode = (clock.busy_s for clock in three)
+    assert network >= 0.2
+    assert decode < network / 2
+    assert encode < network / 2
