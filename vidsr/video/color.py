@@ -1,0 +1,222 @@
+"""Planes to RGB and back, and what the numbers in the planes mean: decided here and nowhere else.
+
+The equations are those of ITU-T H.273 (07/2024), section 8.3: everything follows from Kr and Kb of the
+matrix, the range and the depth. What surrounds the equations has files of its own, whose public names
+can be imported from here: `color_tags` (what is meant), `planar_formats` (where it lies), `chroma` (its
+resampling) and `resize`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vidsr.frames import ColorSpec, FrameBatch, Matrix
+from vidsr.video.chroma import chroma_size, enlarge_chroma, shrink_chroma
+from vidsr.video.color_tags import ColorTags, h273_tags, resolve_color
+from vidsr.video.planar_formats import (
+    PlanarFormat,
+    ffmpeg_plane_order,
+    parse_pixel_format,
+    pixel_format_name,
+)
+from vidsr.video.resize import resize_alpha, resize_plane, resize_rgb
+
+__all__ = [
+    "ColorTags",
+    "PlanarFormat",
+    "chroma_size",
+    "ffmpeg_plane_order",
+    "h273_tags",
+    "parse_pixel_format",
+    "pixel_format_name",
+    "resize_alpha",
+    "resize_plane",
+    "resize_rgb",
+    "resolve_color",
+    "to_planes",
+    "to_rgb",
+]
+
+LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {
+    "bt601": (0.299, 0.114),
+    "bt709": (0.2126, 0.0722),
+    "bt2020": (0.2627, 0.0593),
+    "smpte240m": (0.212, 0.087),
+    "fcc": (0.30, 0.11),
+    # Gray has no equation; the one of its usual primaries turns a network's colour cast into luma.
+    "gray": (0.2126, 0.0722),
+}
+"""(Kr, Kb): H.273 table 4, MatrixCoefficients 5 and 6, 1, 9, 7, 4."""
+
+
+class _Levels(NamedTuple):
+    """How code values and signal go together: code = signal * span + zero."""
+
+    luma_zero: float
+    luma_span: float
+    chroma_zero: float
+    chroma_span: float
+    least: int  # the least and the greatest code that may be written
+    most: int
+
+
+def _levels(color: ColorSpec) -> _Levels:
+    """H.273, equations 19 to 37: limited range grows with 2**(depth-8), full range with 2**depth - 1."""
+    peak = (1 << color.depth) - 1
+    if color.range == "full":
+        return _Levels(0, peak, 1 << (color.depth - 1), peak, 0, peak)
+    unit = 1 << (color.depth - 8)
+    # Foot- and headroom may be used, the codes of timing references not (BT.709-6 item 5.4, BT.2100-2
+    # table 9): 1 to 254 of 8 bits, 4 to 1019 of 10.
+    return _Levels(16 * unit, 219 * unit, 128 * unit, 224 * unit, unit, 255 * unit - 1)
+
+
+class _Mix(NamedTuple):
+    """RGB from luma and chroma: R = Y + red_v V, G = Y - green_u U - green_v V, B = Y + blue_u U."""
+
+    red_weight: float
+    green_weight: float
+    blue_weight: float
+    red_v: float
+    green_u: float
+    green_v: float
+    blue_u: float
+
+
+def _mix(matrix: Matrix) -> _Mix:
+    """H.273, equations 38 to 40, solved for R, G and B; chroma runs from -1/2 to 1/2."""
+    red, blue = LUMA_WEIGHTS[matrix]
+    green = 1 - red - blue
+    red_v, blue_u = 2 * (1 - red), 2 * (1 - blue)
+    return _Mix(red, green, blue, red_v, blue * blue_u / green, red * red_v / green, blue_u)
+
+
+_CPU_PIXELS = 1 << 20
+_DEVICE_PIXELS = 1 << 24
+"""Pixels of luma worked on at once: their floats fit a CPU's last cache, or fill a GPU."""
+
+
+def _frames_at_once(size: tuple[int, int], device: torch.device) -> int:
+    pixels = _CPU_PIXELS if device.type == "cpu" else _DEVICE_PIXELS
+    return max(1, pixels // max(1, size[0] * size[1]))
+
+
+def to_rgb(batch: FrameBatch) -> Tensor:
+    """RGB of a batch, (N, H, W, 3), on the planes' device: uint8 of 8-bit video, else float32 in [0, 1].
+
+    Colours outside the RGB cube are clipped to it. Primaries and transfer stay as they are, so the
+    values are non-linear, as a network expects them. Alpha is left out.
+    """
+    color = batch.color
+    height, width = batch.size
+    count, device = len(batch), batch.planes[0].device
+    dtype = torch.uint8 if color.depth == 8 else torch.float32
+    rgb = torch.empty(count, height, width, 3, dtype=dtype, device=device)
+    step = _frames_at_once((height, width), device)
+    for start in range(0, count, step):
+        planes = [
+            plane[start : start + step] for plane in batch.planes[: 1 if color.matrix == "gray" else 3]
+        ]
+        _rgb_of(planes, color, rgb[start : start + step])
+    return rgb
+
+
+def _rgb_of(planes: list[Tensor], color: ColorSpec, out: Tensor) -> None:
+    """Fill `out`, (N, H, W, 3) uint8 or float32, from planes of the same frames."""
+    levels = _levels(color)
+    if out.dtype == torch.uint8:
+        # Rounding half up: the half is added with the offset, the conversion cuts off.
+        span, half, peak = 255.0, 0.5, 255.0
+    else:
+        span, half, peak = 1.0, 0.0, 1.0
+    scale = span / levels.luma_span
+    offset = half - levels.luma_zero * scale
+    if color.matrix in ("rgb", "gray"):
+        if scale == 1 and levels.luma_zero == 0:
+            for channel in range(3):
+                out[..., channel] = planes[channel % len(planes)]
+            return
+        signals = [plane.to(torch.float32).mul_(scale).add_(offset) for plane in planes]
+        _interleave([signals[channel % len(signals)] for channel in range(3)], peak, out)
+        return
+    mix = _mix(color.matrix)
+    size = (int(out.shape[1]), int(out.shape[2]))
+    chroma_scale = span / levels.chroma_span
+    luma = planes[0].to(torch.float32).mul_(scale).add_(offset)
+    u, v = (
+        enlarge_chroma(plane.to(torch.float32).sub_(levels.chroma_zero).mul_(chroma_scale), size, color)
+        for plane in planes[1:3]
+    )
+    red = torch.add(luma, v, alpha=mix.red_v)
+    blue = torch.add(luma, u, alpha=mix.blue_u)
+    green = luma.sub_(u, alpha=mix.green_u).sub_(v, alpha=mix.green_v)
+    _interleave([red, green, blue], peak, out)
+
+
+def _interleave(channels: list[Tensor], peak: float, out: Tensor) -> None:
+    for index, channel in enumerate(channels):
+        # The conversion to bytes before the scattered write: a strided copy that converts is slower.
+        out[..., index] = channel.clamp_(0, peak).to(out.dtype)
+
+
+def to_planes(rgb: Tensor, color: ColorSpec) -> tuple[Tensor, ...]:
+    """Planes of `color` from RGB, on the same device: uint8 for 8 bits, uint16 for more; without alpha.
+
+    `rgb` is (N, H, W, 3), uint8 or floating in [0, 1]. Values are rounded half up, without dither, and
+    clamped to the codes that may be written: all in full range; in limited range 1 to 254 for 8 bits
+    and accordingly for more, so the overshoot of chroma filters is kept.
+    """
+    count, height, width, _ = rgb.shape
+    dtype = torch.uint8 if color.depth == 8 else torch.uint16
+    sizes = [(height, width)]
+    if color.matrix != "gray":
+        small = (
+            (height, width) if color.matrix == "rgb" else chroma_size((height, width), color.subsampling)
+        )
+        sizes += [small, small]
+    planes = tuple(torch.empty(count, *size, dtype=dtype, device=rgb.device) for size in sizes)
+    step = _frames_at_once((height, width), rgb.device)
+    for start in range(0, count, step):
+        part = slice(start, start + step)
+        _planes_of(rgb[part], color, [plane[part] for plane in planes])
+    return planes
+
+
+def _planes_of(rgb: Tensor, color: ColorSpec, out: list[Tensor]) -> None:
+    """Fill `out` with the planes of `rgb`, (N, H, W, 3) uint8 or floating."""
+    levels = _levels(color)
+    span = 255.0 if rgb.dtype == torch.uint8 else 1.0
+    scale = levels.luma_span / span
+    if color.matrix == "rgb":
+        for index, plane in enumerate(out):
+            channel = rgb[..., index]
+            if scale == 1 and levels.luma_zero == 0 and channel.dtype == plane.dtype:
+                plane.copy_(channel)
+            else:
+                _store(_floats(channel).mul_(scale), levels.luma_zero, levels, plane)
+        return
+    red, green, blue = (_floats(rgb[..., index]) for index in range(3))
+    mix = _mix("gray" if color.matrix == "gray" else color.matrix)
+    luma = green.mul_(mix.green_weight).add_(red, alpha=mix.red_weight).add_(blue, alpha=mix.blue_weight)
+    if color.matrix != "gray":
+        for plane, primary, reach in ((out[1], blue, mix.blue_u), (out[2], red, mix.red_v)):
+            # Filters are linear and keep a constant: scale and offset are cheaper behind them.
+            chroma = shrink_chroma(primary.sub_(luma), color)
+            _store(chroma.mul_(levels.chroma_span / (span * reach)), levels.chroma_zero, levels, plane)
+    _store(luma.mul_(scale), levels.luma_zero, levels, out[0])
+
+
+def _floats(channel: Tensor) -> Tensor:
+    """A float32 copy that is dense and that the caller may overwrite."""
+    if channel.dtype == torch.uint8:
+        # Gathering bytes first and converting them then is faster than both in one pass.
+        channel = channel.contiguous()
+    return channel.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+
+
+def _store(codes: Tensor, zero: float, levels: _Levels, out: Tensor) -> None:
+    """Round half up, clamp, and write; `codes` is overwritten."""
+    out.copy_(codes.add_(zero + 0.5).clamp_(levels.least, levels.most + 0.5))
