@@ -71,8 +71,8 @@ def save_checkpoint(
     for name, part in _parts(state).items():
         if isinstance(part, nn.Module) and not _is_finite(part):
             raise TrainingError(
-                f"{path}: not replaced, because the {name} holds numbers that are not finite; start the "
-                "same command again to go on from the last sound checkpoint, with a lower --learning-rate"
+                f"{path}: not replaced, because the {name} holds numbers that are not finite; start "
+                "again with a lower --learning-rate"
             )
     content = {
         "format": FORMAT,
@@ -97,7 +97,7 @@ def save_checkpoint(
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise TrainingError(
-            f"{path}: checkpoint cannot be written ({error.strerror or error}); the one before it is kept"
+            f"{path}: cannot be written ({error.strerror or error}); the checkpoint before it is kept"
         ) from error
 
 
