@@ -45,6 +45,11 @@ def plan_geometry(config: UpscaleConfig, info: VideoInfo, subsampling: tuple[int
         wanted = Fraction(info.height * config.width, info.width), Fraction(config.width)
     else:
         wanted = Fraction(config.height), Fraction(config.width)
+    if wanted[0] < info.height or wanted[1] < info.width:
+        raise UsageError(
+            f"the output would be {float(wanted[1]):.4g}x{float(wanted[0]):.4g}, "
+            f"smaller than the input's {info.width}x{info.height}"
+        )
     height = _multiple(wanted[0], subsampling[0], info.height)
     width = _multiple(wanted[1], subsampling[1], info.width)
     for name, asked, side in (("height", config.height, height), ("width", config.width, width)):
@@ -52,12 +57,7 @@ def plan_geometry(config: UpscaleConfig, info: VideoInfo, subsampling: tuple[int
             raise UsageError(
                 f"--{name} {asked} cannot be had in this pixel format, {side} can (or --pix-fmt yuv444p)"
             )
-    if wanted[0] < info.height or wanted[1] < info.width:
-        raise UsageError(
-            f"the output would be {width}x{height}, smaller than the input's {info.width}x{info.height}"
-        )
     vertical, horizontal = Fraction(height, info.height), Fraction(width, info.width)
-    # Rounding up to an even side may pass the limit by a pixel; that is not what the user asked for.
     factor_asked = max(wanted[0] / info.height, wanted[1] / info.width)
     if factor_asked > MOST:
         raise UsageError(
