@@ -293,3 +293,44 @@ class TrainConfig:
             "adversarial_learning_rate": self.learning_rate,
         }
         return replace(PRESETS[self.preset], **{k: v for k, v in asked.items() if v is not None})
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Everything that `vidsr evaluate` can be asked for: a model on pictures, or two videos."""
+
+    # Pictures
+    images: Path | None = None  # folder of high-resolution pictures, or one of them
+    model: str = "auto"  # a name of the registry, or the path of a weights file
+    detail: float | None = None  # 0 faithful to 1 detailed, where the model has both sets of weights
+    scale: int = 4  # 2 or 4
+    lr: Path | None = None  # folder of low-resolution pictures; None makes them by bicubic reduction
+
+    # Videos
+    reference: Path | None = None  # what the other should look like
+    distorted: Path | None = None
+
+    # Both
+    border: int | None = None  # pixels left out on each side; None: the scale for pictures, 0 for videos
+    lpips_weights: tuple[Path, Path] | None = None  # AlexNet's features and the LPIPS heads
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    output: Path | None = None  # report, .json or .md; the other form is written beside it
+    overwrite: bool = False  # replace an existing report
+
+    def __post_init__(self) -> None:
+        videos = self.reference is not None or self.distorted is not None
+        if (self.images is not None) == videos:
+            raise UsageError("give either --images DIR, or --reference FILE and --distorted FILE")
+        if videos and (self.reference is None or self.distorted is None):
+            raise UsageError("--reference and --distorted go together: give both videos")
+        if videos and self.lr is not None:
+            raise UsageError("--lr goes with --images, not with videos")
+        if self.scale not in (2, 4):
+            raise UsageError(f"--scale must be 2 or 4 for evaluation, not {self.scale}")
+        if self.detail is not None and not 0 <= self.detail <= 1:
+            raise UsageError(f"--detail must be from 0 to 1, not {self.detail:g}")
+        if self.border is not None and self.border < 0:
+            raise UsageError(f"--border must not be negative, not {self.border}")
+        one_of(Literal["auto", "cuda", "cpu"], self.device, "--device")
+        if self.output is not None and self.output.suffix not in (".json", ".md"):
+            raise UsageError(f"--output must end in .json or .md, not {self.output.name!r}")

@@ -60,7 +60,7 @@ def visible(forward: Tensor, backward: Tensor) -> Tensor:
 
     Going forward and back must lead home: |f + b|^2 <= 0.01 (|f|^2 + |b|^2) + 0.5 with b taken where f
     leads; N. Sundaram, T. Brox, K. Keutzer, "Dense Point Trajectories by GPU-accelerated Large
-    Displacement Optical Flow", ECCV 2010, eq. 5, as the warping error of Lai et al. uses it.
+    Displacement Optical Flow", ECCV 2010, as the warping error of Lai et al. uses it.
     """
     returned = warp(backward, forward)
     gap = (forward + returned).square().sum(dim=1, keepdim=True)
@@ -78,13 +78,13 @@ def _refine(first: Tensor, second: Tensor, flow: Tensor) -> Tensor:
     padded = functional.pad(first, (1, 1, 1, 1), mode="replicate")
     dx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
     dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-    xx, yy, xy = _window(torch.cat((dx * dx, dy * dy, dx * dy), dim=1)).split(1, dim=1)
+    xx, yy, xy = _window(torch.cat((dx * dx, dy * dy, dx * dy), dim=1)).unbind(dim=1)
     xx, yy = xx + STIFFNESS, yy + STIFFNESS
     determinant = xx * yy - xy * xy
     for _ in range(ITERATIONS):
         gap = first - warp(second, flow)
-        gx, gy = _window(torch.cat((dx * gap, dy * gap), dim=1)).split(1, dim=1)
-        step = torch.cat((yy * gx - xy * gy, xx * gy - xy * gx), dim=1) / determinant
+        gx, gy = _window(torch.cat((dx * gap, dy * gap), dim=1)).unbind(dim=1)
+        step = torch.stack(((yy * gx - xy * gy) / determinant, (xx * gy - xy * gx) / determinant), dim=1)
         flow = flow + step.clamp(-LONGEST_STEP, LONGEST_STEP)
     return flow
 

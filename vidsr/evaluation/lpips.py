@@ -70,4 +70,5 @@ def load_lpips(alexnet: Path, heads: Path) -> Lpips:
 def _unit(features: Tensor) -> Tensor:
     """Feature vectors of length 1 along the channels."""
     # vector_norm has a gradient of 0 where all features are 0; a square root of a sum has none.
-    return features / (torch.linalg.vector_norm(features, dim=1, keepdim=True) + _EPSILON)
+    length: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+    return features / (length + _EPSILON)

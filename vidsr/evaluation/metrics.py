@@ -23,8 +23,8 @@ def luma(rgb: Tensor) -> Tensor:
     BT.601 luma coefficients times 219, plus 16: the first row of the matrix of MATLAB's `rgb2ycbcr`
     (C. Poynton, "A Technical Introduction to Digital Video", 1996, p. 175).
     """
-    red, green, blue = rgb.split(1, dim=1)
-    return 16 + 65.481 * red + 128.553 * green + 24.966 * blue
+    red, green, blue = rgb.unbind(dim=1)
+    return (16 + 65.481 * red + 128.553 * green + 24.966 * blue).unsqueeze(1)
 
 
 def crop_border(x: Tensor, border: int) -> Tensor:
@@ -66,12 +66,12 @@ def ssim(a: Tensor, b: Tensor, *, peak: float = PEAK, border: int = 0) -> Tensor
     middle = peak / 2
     a, b = a.reshape(-1, 1, *a.shape[-2:]) - middle, b.reshape(-1, 1, *b.shape[-2:]) - middle
     moments = _window_mean(torch.cat((a, b, a * a, b * b, a * b), dim=1))
-    mean_a, mean_b, square_a, square_b, product = moments.split(1, dim=1)
+    mean_a, mean_b, square_a, square_b, product = moments.unbind(dim=1)
     variance_a, variance_b = square_a - mean_a**2, square_b - mean_b**2
     covariance = product - mean_a * mean_b
     mean_a, mean_b = mean_a + middle, mean_b + middle
-    similarity = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-    similarity /= (mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)
+    alike = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    similarity: Tensor = alike / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))
     return similarity.double().view(count, -1).mean(dim=1)
 
 
