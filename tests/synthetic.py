@@ -46,7 +46,7 @@ _FAST: dict[str, dict[str, str]] = {
     "libx264": {"preset": "ultrafast", "crf": "12"},
     "libx265": {"preset": "ultrafast", "crf": "12", "x265-params": "log-level=none"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "crf": "16", "b": "0"},
-    "libsvtav1": {"preset": "12", "crf": "20", "svtav1-params": "lp=1"},
+    "libsvtav1": {"preset": "12", "crf": "8", "svtav1-params": "lp=1"},
     "mpeg2video": {"qmin": "2", "qmax": "3"},
     "mpeg4": {"qmin": "2", "qmax": "3"},
     "mjpeg": {"qmin": "2", "qmax": "2"},
@@ -87,7 +87,7 @@ def frame_number(rgb: NDArray[Any]) -> int:
 
 
 def gray_number(gray: NDArray[Any]) -> int:
-    """The number modulo six named by a gray picture: frames i and i + 6 share no more than this."""
+    """The number named by a gray picture; only the first six frames have grays of their own."""
     height, width = gray.shape
     inner = gray[: flat_rows(height) * 3 // 4 + 1, : width * 3 // 4 + 1]
     lumas = [float(np.dot(colour_of(i), (0.299, 0.587, 0.114))) for i in range(BASE)]
@@ -108,7 +108,7 @@ def frame_numbers(batch: FrameBatch) -> list[int]:
     numbers = []
     rows = flat_rows(batch.size[0])
     for y, u, v in zip(*planes, strict=True):
-        sub_v, sub_h = color.subsampling
+        sub_v = color.subsampling[0]
         flat = [p[: max(1, rows // s * 3 // 4)] for p, s in ((y, 1), (u, sub_v), (v, sub_v))]
         mean = [p[p.shape[0] // 4 :, p.shape[1] // 8 : p.shape[1] * 7 // 8 + 1].mean() for p in flat]
         rgb = _to_rgb(mean, color.matrix, color.range, color.depth)

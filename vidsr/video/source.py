@@ -15,14 +15,15 @@ from vidsr.errors import InputError
 MAX_SIDE_PX = 16384
 """Largest width or height accepted: a frame beyond it would take gigabytes; H.264 ends at 8192."""
 
-_PLAYLISTS = frozenset(
-    ["applehttp", "avisynth", "concat", "concatf", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp"]
-    + ["vapoursynth", "webm_dash_manifest", "image2"]
-)
-"""Demuxers that open further files, or the network, as the file tells them to."""
+# Demuxers that open other files or the network as the file tells them to, or that take any text for the
+# screen of a terminal.
+_PLAYLISTS = {"applehttp", "concat", "concatf", "dash", "hls", "imf", "sdp", "webm_dash_manifest"}
+_NETWORKS = {"rtp", "rtsp", "sap"}
+_SCRIPTS = {"avisynth", "vapoursynth"}
 
-_TEXT_AS_PICTURE = frozenset(["adf", "bin", "idf", "tty", "xbin"])
-"""Demuxers that take any text for the screen of a terminal."""
+_SEQUENCES = {"image2"}  # takes a "%d" in the name for a pattern
+_TEXT_ART = {"adf", "bin", "idf", "tty", "xbin"}
+_REFUSED = _PLAYLISTS | _NETWORKS | _SCRIPTS | _SEQUENCES | _TEXT_ART
 
 _COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
 
@@ -38,7 +39,7 @@ def open_input(path: Path) -> InputContainer:
         InputError: missing, a directory, empty, not permitted, or nothing that FFmpeg can read.
     """
     _require_file(path)
-    allowed = ",".join(sorted(av.formats_available - _PLAYLISTS - _TEXT_AS_PICTURE))
+    allowed = ",".join(sorted(av.formats_available - _REFUSED))
     try:
         # "file:" keeps a name such as "http:x.mp4" or "concat:a|b" a plain file name.
         return av.open(
@@ -49,9 +50,12 @@ def open_input(path: Path) -> InputContainer:
         )
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read it") from error
-    except av.InvalidDataError as error:
+    except (
+        av.InvalidDataError,
+        av.ArgumentError,
+    ) as error:  # the latter: only a refused demuxer knows it
         raise InputError(
-            f"{path}: not a media file that FFmpeg can read, or its header is damaged or cut off"
+            f"{path}: not a video file (a text or a playlist?), or its header is damaged or cut off"
         ) from error
     except (av.FFmpegError, ValueError, OSError) as error:
         raise InputError(f"{path}: cannot be opened: {_reason(error)}") from error

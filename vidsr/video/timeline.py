@@ -41,7 +41,7 @@ class Timeline:
     time_base: Fraction  # seconds per tick
     pts: tuple[int, ...]  # of every frame shown, in ticks, strictly rising
     durations: tuple[int, ...]  # ticks, as the packets state them; 0 where unknown; one for each pts
-    keyframes: tuple[int, ...] = ()  # pts of the frames a decoder can start with, rising
+    keyframes: tuple[int, ...] = ()  # pts of all packets a decoder can start with, shown or not; rising
     clock: Clock = "exact"
     repaired: int = 0  # how many frames are shown at another time than their packet says
     reorder: int = 0  # most frames that come later in the file and are shown earlier than one
@@ -79,9 +79,9 @@ class Timeline:
         index = bisect_right(self.keyframes, pts) - steps
         return self.keyframes[index] if index >= 0 else None
 
-    def clock_from_start(self) -> FrameClock:
-        """A clock for the frames of one decoding pass, in the order they come."""
-        return FrameClock(self)
+    def has_keyframe(self, pts: int) -> bool:
+        """Whether a decoder can start at exactly this time."""
+        return self.keyframe_before(pts) == pts
 
 
 class FrameClock:
@@ -148,14 +148,13 @@ def scan_timeline(path: Path, stream_index: int) -> Timeline:
                         packet.is_discard,
                     )
                 )
-        shown = [entry for entry in packets if not entry.discard]
-        if not shown:
+        if all(entry.discard for entry in packets):
             raise InputError(f"{path}: video stream {stream_index} holds no frames")
         assert stream.time_base is not None
         # A stream without reordering may state decoding times only: they are its presentation times.
         reordering = stream.codec_context.has_b_frames
         step = _frame_ticks(stream)
-        return _timeline(shown, stream.time_base, step, reordering, damaged, container.format.name)
+        return _timeline(packets, stream.time_base, step, reordering, damaged, container.format.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +167,7 @@ class _Entry:
 
 
 def _timeline(
-    entries: Sequence[_Entry],
+    packets: Sequence[_Entry],
     time_base: Fraction,
     step: int,
     reordering: bool,
@@ -176,6 +175,7 @@ def _timeline(
     container: str,
 ) -> Timeline:
     clock: Clock = "exact"
+    entries = [packet for packet in packets if not packet.discard]
     stated = [entry.pts for entry in entries if entry.pts is not None]
     if len(stated) < len(entries) or (container == "avi" and reordering):
         # AVI has no presentation times; what libavformat derives for B-frames depends on the encoder's
@@ -196,7 +196,7 @@ def _timeline(
         time_base=time_base,
         pts=tuple(pts),
         durations=tuple(entries[index].duration for index in order),
-        keyframes=tuple(time for time, index in zip(pts, order, strict=True) if entries[index].keyframe),
+        keyframes=tuple(sorted({p.pts for p in packets if p.keyframe and p.pts is not None})),
         clock=clock,
         repaired=repaired,
         reorder=max(0, reorder),

@@ -1,0 +1,149 @@
+"""One pass of a decoder over a stream: from a place in the file to its end, damage notwithstanding."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+import av
+from av.codec.context import Flags
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vidsr.errors import InputError
+from vidsr.video.source import discard_others, open_input
+from vidsr.video.timeline import Timeline
+
+HOPELESS = 300
+"""Packets refused in a row before the first frame, after which a stream is called undecodable: ten
+seconds of video, more than any group of pictures that merely lost its keyframe."""
+
+KEYFRAMES_BACK = (2, 3, 5, 9)
+"""How many keyframes before the wanted time a seek aims, in turn, until one lands early enough.
+
+One would do for closed groups of pictures. The second is needed where frames after a keyframe refer to
+ones before it (open groups, intra refresh), and gives filters their run-up.
+"""
+
+
+class Decoding:
+    """An open file with a fresh decoder on one stream; a context manager.
+
+    Frames that the decoder knows to be damaged are given out like the others, as FFmpeg and players
+    do: one lost frame is worse than a blemish, for it moves everything after it.
+    """
+
+    def __init__(self, path: Path, stream_index: int, *, reorder: int = 0, threads: int = 0) -> None:
+        self.path = path
+        self.damage = 0  # packets refused by the decoder, and those marked as damaged, so far
+        self._container: InputContainer = open_input(path)
+        try:
+            stream = self._container.streams[stream_index]
+            assert isinstance(stream, VideoStream)
+            self.stream = stream
+            discard_others(self._container, stream_index)
+            context = stream.codec_context
+            context.thread_type = "AUTO"
+            context.thread_count = threads
+            context.flags |= Flags.output_corrupt
+            if self.codec == "h264" and reorder > context.reorder_depth:
+                # H.264 need not say how many frames it holds back. The decoder then guesses from what
+                # it has seen, and throws frames away when it guessed too few.
+                context.reorder_depth = reorder
+        except BaseException:
+            self._container.close()
+            raise
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of the codec, whichever of its decoders is at work."""
+        return self.stream.codec_context.codec.canonical_name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._container.close()
+
+    def packets(self) -> Iterator[Packet[VideoStream]]:
+        """The stream's packets from the present place on, last an empty one that flushes the decoder."""
+        demuxer = self._container.demux(self.stream)
+        while True:
+            try:
+                packet = next(demuxer, None)
+            except av.FFmpegError:
+                # The end of the file is damaged; what was read still has frames in the decoder.
+                self.damage += 1
+                yield cast("Packet[VideoStream]", Packet())
+                return
+            if packet is None:
+                return
+            yield packet
+
+    def frames(self, packets: Iterable[Packet[VideoStream]] | None = None) -> Iterator[VideoFrame]:
+        """All frames that the decoder gives, in the order of presentation.
+
+        Raises:
+            InputError: the decoder refused everything from the start.
+        """
+        given = refused = 0
+        for packet in self.packets() if packets is None else packets:
+            self.damage += packet.is_corrupt
+            try:
+                frames = self.stream.codec_context.decode(packet if packet.size else None)
+            except av.FFmpegError as error:
+                self.damage += 1
+                refused += 1
+                if not given and refused >= HOPELESS:
+                    raise InputError(
+                        f"{self.path}: video stream {self.stream.index} ({self.codec})"
+                        f" cannot be decoded: {error.strerror}"
+                    ) from error
+                continue
+            for frame in frames:
+                given += 1
+                self.damage += frame.is_corrupt and not packet.is_corrupt
+                yield frame
+
+    def frames_from(
+        self, pts: int, timeline: Timeline, *, run_up: int = 0
+    ) -> Iterator[VideoFrame] | None:
+        """Frames from at least `run_up` frames before a time on; None where no seek can be trusted.
+
+        The frames at `pts` and later are the same, bit for bit, as in a pass from the beginning. After
+        None the place in the file is lost: begin again with a new Decoding.
+        """
+        if not timeline.exact:
+            return None
+        early = timeline.pts[max(0, bisect_left(timeline.pts, pts) - run_up)] if timeline.pts else pts
+        wanted = timeline.keyframe_before(early, KEYFRAMES_BACK[0])
+        if wanted is None:
+            return None
+        for steps in KEYFRAMES_BACK:
+            target = timeline.keyframe_before(early, steps)
+            if target is None:
+                return None
+            try:
+                self._container.seek(target, stream=self.stream)
+            except av.FFmpegError:
+                return None
+            packets = self.packets()
+            for packet in packets:
+                # Containers without an index land between keyframes; what comes there is of no use.
+                if not packet.is_keyframe or packet.pts is None:
+                    continue
+                if packet.pts <= wanted and timeline.has_keyframe(packet.pts):
+                    return self.frames(chain([packet], packets))
+                break
+        return None

@@ -1,0 +1,53 @@
+"""Copying decoded frames into tensors, plane by plane."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import torch
+from av.video.frame import VideoFrame
+from torch import Tensor
+
+
+class FrameStack:
+    """Room for frames of one format and size; each is copied once, straight from the decoder's memory.
+
+    `pixel_format` is the name of a PlanarFormat. Planes come out in the order of a FrameBatch: Y, U, V
+    or R, G, B or gray, then alpha; uint8 for 8 bits, uint16 for more, (N, H, W) each.
+    """
+
+    def __init__(self, pixel_format: str, height: int, width: int, capacity: int) -> None:
+        self._format = av.VideoFormat(pixel_format, width, height)
+        # FFmpeg lists components as R, G, B even where the planes lie as G, B, R.
+        self._sources = [part.plane for part in self._format.components]
+        deep = self._format.components[0].bits > 8
+        self._planes = [
+            torch.empty((capacity, part.height, part.width), dtype=torch.uint16 if deep else torch.uint8)
+            for part in self._format.components
+        ]
+        self._rows = [plane.numpy() for plane in self._planes]
+        self.count = 0
+
+    def add(self, frame: VideoFrame) -> None:
+        """Copy the next frame, which must have this stack's format and size."""
+        if (frame.format.name, frame.width, frame.height) != (
+            self._format.name,
+            self._format.width,
+            self._format.height,
+        ):
+            raise ValueError(f"a frame of {frame.format.name} {frame.width}x{frame.height} does not fit")
+        for index, rows in zip(self._sources, self._rows, strict=True):
+            plane = frame.planes[index]
+            _, height, width = rows.shape
+            if plane.line_size < width * rows.itemsize:
+                # Bottom-up pictures (line_size below zero) are turned over by the decoders PyAV has.
+                raise ValueError(f"plane {index} has rows of {plane.line_size} bytes")
+            stored = np.frombuffer(memoryview(plane), rows.dtype).reshape(
+                -1, plane.line_size // rows.itemsize
+            )
+            np.copyto(rows[self.count], stored[:height, :width])
+        self.count += 1
+
+    def take(self) -> tuple[Tensor, ...]:
+        """The planes of the frames added so far; they share the stack's memory."""
+        return tuple(plane[: self.count] for plane in self._planes)

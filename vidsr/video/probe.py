@@ -1,0 +1,182 @@
+"""What a video stream says of itself before its first frame is used: VideoInfo, resolved once."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+import av.logging
+from av.bitstream import BitStreamFilterContext
+from av.packet import Packet
+from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vidsr.errors import InputError
+from vidsr.frames import ColorSpec, HdrMetadata, Siting, VideoInfo
+from vidsr.video.color import resolve_color
+from vidsr.video.source import MAX_SIDE_PX
+from vidsr.video.timeline import Timeline
+
+_UNSPECIFIED = 2  # H.273, of matrix, primaries and transfer alike
+_UNSPECIFIED_RANGE = 0  # FFmpeg's AVCOL_RANGE_UNSPECIFIED
+
+_FIELD_ORDERS_INTERLACED = range(2, 6)  # FFmpeg's AV_FIELD_TT, BB, TB, BT; 1 is progressive
+
+# H.273 Chroma420SampleLocType, as H.264 and HEVC write it. 4 and 5 (bottom left, bottom) are in no
+# known encoder's reach; the horizontal place, which is what shows, is that of left and center.
+_H273_SITING: dict[int, Siting] = {
+    0: "left",
+    1: "center",
+    2: "topleft",
+    3: "top",
+    4: "left",
+    5: "center",
+}
+# AV1 specification 6.4.2, chroma_sample_position: 1 CSP_VERTICAL, 2 CSP_COLOCATED; 0 is unknown.
+_AV1_SITING: dict[int, Siting] = {1: "left", 2: "topleft"}
+
+
+def probe(
+    path: Path,
+    stream: VideoStream,
+    frames: Sequence[VideoFrame],
+    packet: Packet[VideoStream],
+    timeline: Timeline,
+) -> VideoInfo:
+    """Describe a stream by its header, its first packet and its first decoded frames (at least one).
+
+    Raises:
+        InputError: the size is none, or beyond MAX_SIDE_PX.
+    """
+    first = frames[0]
+    width, height = first.width, first.height
+    if not (0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX):
+        raise InputError(f"{path}: frames of {width}x{height} pixels; at most {MAX_SIDE_PX} a side")
+    try:
+        color = frame_color(first, stream, chroma_siting(stream, packet))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    assert stream.time_base is not None
+    return VideoInfo(
+        width=width,
+        height=height,
+        time_base=stream.time_base,
+        frame_rate=stream.average_rate or stream.guessed_rate or None,
+        frame_count=timeline.count,
+        color=color,
+        pixel_format=first.format.name,
+        codec=stream.codec_context.name,
+        stream_index=stream.index,
+        duration_s=float((timeline.end - timeline.start) * stream.time_base),
+        sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+        rotation=first.rotation,
+        display_matrix=display_matrix(first),
+        interlaced=is_interlaced(stream, frames),
+        hdr=hdr_metadata(first),
+    )
+
+
+def frame_color(frame: VideoFrame, stream: VideoStream, siting: Siting | None) -> ColorSpec:
+    """The colour of a frame: its own tags, else the container's, else what players take for granted."""
+    context = stream.codec_context
+    return resolve_color(
+        pixel_format=frame.format.name,
+        width=frame.width,
+        height=frame.height,
+        matrix=_stated(frame.colorspace, context.colorspace, _UNSPECIFIED),
+        primaries=_stated(frame.color_primaries, context.color_primaries, _UNSPECIFIED),
+        transfer=_stated(frame.color_trc, context.color_trc, _UNSPECIFIED),
+        color_range=_stated(frame.color_range, context.color_range, _UNSPECIFIED_RANGE),
+        siting=siting,
+        codec=context.codec.canonical_name,
+    )
+
+
+def is_interlaced(stream: VideoStream, frames: Iterable[VideoFrame]) -> bool:
+    """Whether the container, the codec's header or any of some decoded frames says interlaced."""
+    if stream.codec_context.field_order in _FIELD_ORDERS_INTERLACED:
+        return True
+    return any(frame.interlaced_frame for frame in frames)
+
+
+def hdr_metadata(frame: VideoFrame) -> HdrMetadata | None:
+    """Mastering display and content light level of a frame, or None where it has neither.
+
+    The layouts are those of AVMasteringDisplayMetadata (six rationals x, y of red, green, blue; two of
+    white; least and greatest luminance; two flags) and AVContentLightMetadata (two unsigned integers) in
+    libavutil/mastering_display_metadata.h.
+    """
+    found = HdrMetadata()
+    mastering = _side_data(frame, SideDataType.MASTERING_DISPLAY_METADATA)
+    if mastering is not None and len(mastering) >= 88:
+        numbers = struct.unpack_from("=22i", mastering)
+        ratios = [
+            Fraction(numbers[i], numbers[i + 1]) if numbers[i + 1] else Fraction(0)
+            for i in range(0, 20, 2)
+        ]
+        if numbers[20]:
+            red, green, blue, white = ((ratios[i], ratios[i + 1]) for i in (0, 2, 4, 6))
+            found = HdrMetadata(red=red, green=green, blue=blue, white=white)
+        if numbers[21]:
+            found = HdrMetadata(found.red, found.green, found.blue, found.white, (ratios[8], ratios[9]))
+    light = _side_data(frame, SideDataType.CONTENT_LIGHT_LEVEL)
+    if light is not None and len(light) >= 8:
+        max_cll, max_fall = struct.unpack_from("=2I", light)
+        found = HdrMetadata(
+            found.red, found.green, found.blue, found.white, found.luminance, max_cll, max_fall
+        )
+    return None if found == HdrMetadata() else found
+
+
+def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
+    """The nine numbers that turn the picture (libavutil/display.h), where there are any."""
+    matrix = _side_data(frame, SideDataType.DISPLAYMATRIX)
+    return None if matrix is None else struct.unpack_from("=9i", matrix)
+
+
+def chroma_siting(stream: VideoStream, packet: Packet[VideoStream]) -> Siting | None:
+    """Where the stream says that its chroma samples lie, or None where it does not say.
+
+    PyAV does not hand on FFmpeg's chroma_location, so the headers are read by FFmpeg's own parser (the
+    bitstream filter trace_headers, which writes each syntax element to the log).
+    """
+    codec = stream.codec_context.codec.canonical_name
+    field, table = {
+        "h264": ("chroma_sample_loc_type_top_field", _H273_SITING),
+        "hevc": ("chroma_sample_loc_type_top_field", _H273_SITING),
+        "av1": ("chroma_sample_position", _AV1_SITING),
+    }.get(codec, ("", _H273_SITING))
+    if not field:
+        return None
+    level = av.logging.get_level()
+    try:
+        av.logging.set_level(av.logging.TRACE)
+        with av.logging.Capture() as lines:
+            try:
+                BitStreamFilterContext("trace_headers", stream).filter(packet)
+            except av.FFmpegError:
+                return None  # damaged headers: the decoder will say more of them
+    finally:
+        av.logging.set_level(level)
+    for _, _, line in lines:
+        if field in line:
+            return table.get(int(line.rsplit("=", 1)[1]))
+    return None
+
+
+def _stated(of_frame: int, of_stream: int, unspecified: int) -> int:
+    return int(of_frame) if int(of_frame) != unspecified else int(of_stream)
+
+
+def _side_data(frame: VideoFrame, kind: SideDataType) -> bytes | None:
+    # PyAV's stubs call it a mapping of names; it iterates over the entries themselves.
+    for each in cast("Iterable[SideData]", frame.side_data):
+        if each.type is kind:
+            return bytes(each)
+    return None

@@ -1,0 +1,172 @@
+"""Reading a video: batches of frames as the codec has them, each with its own time."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from av.video.frame import VideoFrame
+
+from vidsr.errors import InputError
+from vidsr.frames import FrameBatch, VideoInfo
+from vidsr.video.decoding import Decoding
+from vidsr.video.deinterlace import RUN_UP, deinterlace
+from vidsr.video.planar_formats import parse_pixel_format
+from vidsr.video.planes import FrameStack
+from vidsr.video.probe import probe
+from vidsr.video.source import main_video_stream, open_input
+from vidsr.video.timeline import FrameClock, Timeline, scan_timeline
+from vidsr.video.uniform import Uniform
+
+__all__ = ["VideoReader", "open_input"]
+
+PROBE_FRAMES = 25
+"""Frames looked at for interlacing: about a second."""
+
+ALWAYS_PROGRESSIVE = frozenset(["vp8", "vp9", "av1", "theora", "gif", "apng", "webp"])
+"""Codecs that know no fields; one frame is enough to describe them."""
+
+
+class VideoReader:
+    """A video stream as batches of planes; a context manager.
+
+    Opening it reads all packets of the stream once (the timeline) and decodes its first frames. After
+    that `batches` may be called any number of times, also at once from several threads: each call has
+    a decoder of its own and gives the same frames, bit for bit, wherever it begins.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        video_stream: int | None = None,
+        deinterlace: bool = True,
+        threads: int = 0,
+    ) -> None:
+        """Open `path`; `video_stream` counts from 0 over its video streams, None is the default one.
+
+        `deinterlace` makes interlaced content progressive (a stream that is progressive stays
+        untouched); `threads` are the decoder's, 0 as many as there are processors.
+
+        Raises:
+            InputError: the file is not there, is not a video, or nothing in it can be decoded.
+        """
+        self.path = path
+        self.errors = 0  # packets and frames found damaged by `batches` so far
+        self.converted = 0  # frames brought to the first one's format or range by `batches` so far
+        self._threads = threads
+        with open_input(path) as container:
+            index = main_video_stream(container, path, video_stream).index
+        self.timeline: Timeline = scan_timeline(path, index)
+        self.info: VideoInfo = self._probe(index)
+        self.deinterlacing = deinterlace and self.info.interlaced
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing is held between calls of `batches`, which closes what it opens."""
+
+    def batches(
+        self,
+        size: int,
+        *,
+        start_pts: int | None = None,
+        end_pts: int | None = None,
+        cuts: Sequence[int] = (),
+    ) -> Iterator[FrameBatch]:
+        """Give all frames with start_pts <= pts < end_pts, in order, in batches of at most `size`.
+
+        Times are in ticks of `info.time_base`; None is the beginning or the end. A batch ends before
+        each of the rising times `cuts`, so that segments which follow each other need one decoder only.
+
+        Raises:
+            InputError: the frames change their size in the middle.
+        """
+        height, width = self.info.height, self.info.width
+        planar = parse_pixel_format(self.info.pixel_format).name
+        stack = FrameStack(planar, height, width, size)
+        times: list[int] = []
+        durations: list[int] = []
+        for frame, time in self._frames(start_pts):
+            if end_pts is not None and time >= end_pts:
+                break
+            if start_pts is not None and time < start_pts:
+                continue
+            if times and (
+                len(times) == size or bisect_right(cuts, times[-1]) < bisect_right(cuts, time)
+            ):
+                yield self._batch(stack, times, durations)
+                stack = FrameStack(planar, height, width, size)
+                times, durations = [], []
+            stack.add(frame)
+            times.append(time)
+            durations.append(max(0, frame.duration))
+        if times:
+            yield self._batch(stack, times, durations)
+
+    def _batch(self, stack: FrameStack, times: list[int], durations: list[int]) -> FrameBatch:
+        return FrameBatch(
+            stack.take(), self.info.color, tuple(times), self.info.time_base, tuple(durations)
+        )
+
+    def _frames(self, start: int | None) -> Iterator[tuple[VideoFrame, int]]:
+        """Frames with their times from `start` or somewhat earlier on, uniform and progressive."""
+        frames = self._timed_frames(start)
+        return deinterlace(frames) if self.deinterlacing else frames
+
+    def _timed_frames(self, start: int | None) -> Iterator[tuple[VideoFrame, int]]:
+        if start is not None and start > self.timeline.start:
+            with self._decoding() as decoding:
+                frames = decoding.frames_from(start, self.timeline, run_up=RUN_UP)
+                if frames is not None:
+                    yield from self._timed(frames, decoding, start)
+                    return
+        with self._decoding() as decoding:
+            yield from self._timed(decoding.frames(), decoding, start)
+
+    def _timed(
+        self, frames: Iterator[VideoFrame], decoding: Decoding, start: int | None
+    ) -> Iterator[tuple[VideoFrame, int]]:
+        clock = FrameClock(self.timeline)
+        uniform = Uniform(self.path, self.info, decoding.stream)
+        counted = 0
+        for frame in frames:
+            time = clock.time(frame.pts)
+            if start is None or time >= start:  # what the run-up meets was counted where it belongs
+                self.errors += decoding.damage - counted
+            counted = decoding.damage
+            yield uniform(frame, time), time
+            self.converted += uniform.take_converted()
+        self.errors += decoding.damage - counted
+
+    def _decoding(self) -> Decoding:
+        return Decoding(
+            self.path,
+            self.info.stream_index,
+            reorder=self.timeline.reorder,
+            threads=self._threads,
+        )
+
+    def _probe(self, index: int) -> VideoInfo:
+        with Decoding(
+            self.path, index, reorder=self.timeline.reorder, threads=self._threads
+        ) as decoding:
+            packets = decoding.packets()
+            first = next(packets)
+            wanted = 1 if decoding.codec in ALWAYS_PROGRESSIVE else PROBE_FRAMES
+            frames = list(islice(decoding.frames(chain([first], packets)), wanted))
+            if not frames:
+                raise InputError(
+                    f"{self.path}: no frame of video stream {index} ({decoding.codec}) can be decoded"
+                )
+            return probe(self.path, decoding.stream, frames, first, self.timeline)

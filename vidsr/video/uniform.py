@@ -1,0 +1,78 @@
+"""Frames of one kind: a stream that changes in the middle is refused, or brought to what it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vidsr.errors import InputError
+from vidsr.frames import ColorSpec, VideoInfo
+from vidsr.video.color import h273_tags
+from vidsr.video.planar_formats import parse_pixel_format
+from vidsr.video.probe import frame_color
+
+
+class Uniform:
+    """Turns each frame into planes of the stream's first format, and sees that they mean the same.
+
+    Formats that are not planar become planar without a change to any sample. A change of range, matrix,
+    depth or chroma format in the middle of a stream (adverts in a broadcast) is converted by FFmpeg; a
+    change of size never is, since only the user can know which size is wanted.
+    """
+
+    def __init__(self, path: Path, info: VideoInfo, stream: VideoStream) -> None:
+        self._converted = 0
+        self._path = path
+        self._info = info
+        self._stream = stream
+        self._planar = parse_pixel_format(info.pixel_format).name
+        self._colors: dict[tuple[str, int, int, int, int], ColorSpec] = {}
+
+    def __call__(self, frame: VideoFrame, time: int) -> VideoFrame:
+        """The frame shown at `time` (ticks), in the stream's planar format.
+
+        Raises:
+            InputError: its size differs from that of the first frame.
+        """
+        info = self._info
+        if (frame.width, frame.height) != (info.width, info.height):
+            raise InputError(
+                f"{self._path}: the picture changes its size from {info.width}x{info.height} to"
+                f" {frame.width}x{frame.height} at {float(time * info.time_base):.3f} s;"
+                " cut the file there and upscale each part"
+            )
+        color = self._color(frame)
+        ours = info.color
+        if (color.matrix, color.range) != (ours.matrix, ours.range):
+            self._converted += 1
+            theirs, wanted = h273_tags(color), h273_tags(ours)
+            return frame.reformat(
+                format=self._planar,
+                src_colorspace=theirs.matrix,
+                dst_colorspace=wanted.matrix,
+                src_color_range=theirs.range,
+                dst_color_range=wanted.range,
+            )
+        if frame.format.name != self._planar:
+            self._converted += frame.format.name != info.pixel_format
+            return frame.reformat(format=self._planar)
+        return frame
+
+    def take_converted(self) -> int:
+        """How many frames were not of the first one's kind, since this was last asked."""
+        count, self._converted = self._converted, 0
+        return count
+
+    def _color(self, frame: VideoFrame) -> ColorSpec:
+        tags = (
+            frame.format.name,
+            int(frame.colorspace),
+            int(frame.color_primaries),
+            int(frame.color_trc),
+            int(frame.color_range),
+        )
+        if tags not in self._colors:
+            self._colors[tags] = frame_color(frame, self._stream, self._info.color.siting)
+        return self._colors[tags]
