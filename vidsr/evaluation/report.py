@@ -134,8 +134,8 @@ class VideoEvaluationReport:
             f"# {self.distorted} against {self.reference}",
             "",
             f"{len(self.frames)} frames of the same time; {self.unpaired_reference} of the reference "
-            f"and {self.unpaired_distorted} of the other without a partner. PSNR and SSIM on luma (BT.601, "
-            f"16-235), border of {self.border_px} px left out.",
+            f"and {self.unpaired_distorted} of the other without a partner. PSNR and SSIM on luma "
+            f"(BT.601, 16-235), border of {self.border_px} px left out.",
             "",
             *_table(["", *kinds], [["mean", *_cells(self.mean)]]),
             "",
@@ -159,7 +159,8 @@ class VideoEvaluationReport:
             ),
             "",
             f"Flow: pyramidal Lucas-Kanade on the reference; it follows "
-            f"{_cell(flicker['followed'], 1, 100)} % of the picture; {self.cuts} cuts count for the first line only.",
+            f"{_cell(flicker['followed'], 1, 100)} % of the picture; {self.cuts} cuts count "
+            "for the first line only.",
         ]
         return "\n".join(lines) + "\n"
 

@@ -1,0 +1,218 @@
+"""Score a model on pictures beside classical filters, or one video against another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vidsr.config import EvaluateConfig
+from vidsr.errors import InputError, OutOfMemory, OutputError, UsageError, WeightsError
+from vidsr.evaluation.flicker import flicker_step
+from vidsr.evaluation.lpips import Lpips, load_lpips
+from vidsr.evaluation.metrics import SSIM_WINDOW, luma, psnr, ssim
+from vidsr.evaluation.pairing import pair_by_time, tolerance
+from vidsr.evaluation.pictures import list_pictures, read_pairs, rgb_floats, to_bytes
+from vidsr.evaluation.report import (
+    IDENTICAL_DB,
+    EvaluationReport,
+    FrameScore,
+    ImageScores,
+    Score,
+    VideoEvaluationReport,
+)
+from vidsr.models.alexnet import LEAST_SIZE
+from vidsr.models.weights import default_model, find_weights, load_generator
+from vidsr.progress import Advanced, Finished, Notice, Progress, Started, silent
+from vidsr.video.durable import write_whole
+from vidsr.video.reader import VideoReader
+from vidsr.video.resample import imresize
+
+Enlarge = Callable[[Tensor], Tensor]
+"""(N, 3, h, w) floats in [0, 1], RGB, to (N, 3, scale*h, scale*w), about [0, 1]."""
+
+READ_AHEAD = 4  # frames decoded at a time from each video
+
+
+def evaluate_images(config: EvaluateConfig, progress: Progress = silent) -> EvaluationReport:
+    """Score a model on the pictures of a folder, beside bicubic and Lanczos, and save the report.
+
+    Raises UsageError where the model has another scale, WeightsError for weights that cannot be used,
+    InputError for pictures that cannot be read or paired, OutputError where the report cannot be saved.
+    """
+    assert config.images is not None
+    _check_output(config)
+    device = _device(config)
+    name = default_model(device.type) if config.model == "auto" else config.model
+    weights = find_weights(name, config.scale, detail=config.detail)
+    if weights.scale != config.scale:
+        raise UsageError(f"{name} enlarges by {weights.scale}: take --scale {weights.scale}")
+    methods: dict[str, Enlarge] = {
+        "bicubic": lambda lr: imresize(lr, config.scale, kernel="bicubic"),
+        "lanczos": lambda lr: imresize(lr, config.scale, kernel="lanczos3"),
+        weights.name: load_generator(weights, device),
+    }
+    report = compare_methods(config, methods, progress)
+    _save(report, config)
+    return report
+
+
+def compare_methods(
+    config: EvaluateConfig, methods: Mapping[str, Enlarge], progress: Progress = silent
+) -> EvaluationReport:
+    """Enlarge every picture by every method and score the results; the last method is the model.
+
+    The low-resolution input is rounded to bytes, and so is every result, as files would be.
+    """
+    assert config.images is not None
+    device = _device(config)
+    perceptual = _perceptual(config, device)
+    border = config.scale if config.border is None else config.border
+    found: list[ImageScores] = []
+    pictures = list_pictures(config.images)
+    progress(Started("evaluate", len(pictures), "pictures"))
+    for path, lr, hr in read_pairs(pictures, config.lr, config.scale, device):
+        _check_size(hr, border, path)
+        scores: dict[str, Score] = {}
+        for name, enlarge in methods.items():
+            sr = _enlarge(name, enlarge, lr, path)
+            scores[name] = score(sr, hr, border=border, perceptual=perceptual)
+        found.append(ImageScores(path.name, scores))
+        progress(Advanced("evaluate", len(found), values={"psnr": scores[name].psnr_db}))
+    progress(Finished("evaluate"))
+    source = "bicubic" if config.lr is None else str(config.lr)
+    return EvaluationReport(name, config.scale, border, source, tuple(found))
+
+
+def evaluate_video(config: EvaluateConfig, progress: Progress = silent) -> VideoEvaluationReport:
+    """Score a video against its reference frame by frame, paired by time, and save the report.
+
+    Holds a few frames at a time, whatever the length. Raises InputError where a video cannot be read,
+    sizes differ, or no two frames have the same time; OutputError where the report cannot be saved.
+    """
+    assert config.reference is not None and config.distorted is not None
+    _check_output(config)
+    device = _device(config)
+    perceptual = _perceptual(config, device)
+    border = config.border or 0
+    frames: list[FrameScore] = []
+    unpaired = {"reference": 0, "distorted": 0}
+    with VideoReader(config.reference) as reference, VideoReader(config.distorted) as distorted:
+        sizes = [(info.width, info.height) for info in (reference.info, distorted.info)]
+        if sizes[0] != sizes[1]:
+            raise InputError(
+                f"{config.distorted} is {sizes[1][0]}x{sizes[1][1]}, {config.reference} "
+                f"{sizes[0][0]}x{sizes[0][1]}: bring both to one size first"
+            )
+        progress(Started("evaluate", reference.info.frame_count, "frames"))
+        before: tuple[Tensor, Tensor] | None = None
+        for pair in pair_by_time(
+            reference.batches(READ_AHEAD),
+            distorted.batches(READ_AHEAD),
+            tolerance(reference.info.time_base, distorted.info.time_base),
+        ):
+            if pair.reference is None or pair.distorted is None:
+                unpaired["reference" if pair.distorted is None else "distorted"] += 1
+                continue
+            hr, sr = rgb_floats(pair.reference, device), rgb_floats(pair.distorted, device)
+            if not frames:
+                _check_size(hr, border, config.reference)
+            now = (luma(hr), luma(sr))
+            step = None
+            if before is not None:
+                step = flicker_step((before[0], now[0]), (before[1], now[1]), border=border)
+            before = now
+            time_s = float(pair.reference.pts[0] * pair.reference.time_base)
+            frames.append(FrameScore(time_s, score(sr, hr, border=border, perceptual=perceptual), step))
+            progress(Advanced("evaluate", len(frames), values={"psnr": frames[-1].score.psnr_db}))
+    progress(Finished("evaluate"))
+    if not frames:
+        raise InputError(
+            f"{config.distorted}: no frame has the time of a frame of {config.reference}; "
+            "compare a video with the one it was made from"
+        )
+    for side, count in unpaired.items():
+        if count:
+            progress(Notice(f"{count} frames of the {side} have no partner of the same time", "warning"))
+    report = VideoEvaluationReport(
+        config.reference.name,
+        config.distorted.name,
+        border,
+        tuple(frames),
+        unpaired["reference"],
+        unpaired["distorted"],
+    )
+    _save(report, config)
+    return report
+
+
+def score(sr: Tensor, hr: Tensor, *, border: int, perceptual: Lpips | None = None) -> Score:
+    """Score one picture, (1, 3, H, W) RGB floats in [0, 1], against its reference.
+
+    LPIPS is taken of the whole picture, PSNR and SSIM inside the border.
+    """
+    y, reference = luma(sr), luma(hr)
+    with torch.inference_mode():
+        distance = None if perceptual is None else float(perceptual(sr, hr))
+    return Score(
+        min(float(psnr(y, reference, border=border)), IDENTICAL_DB),
+        float(ssim(y, reference, border=border)),
+        distance,
+    )
+
+
+def _enlarge(name: str, enlarge: Enlarge, lr: Tensor, path: Path) -> Tensor:
+    try:
+        with torch.inference_mode():
+            sr = enlarge(lr)
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(f"{path}: does not fit into GPU memory; use --device cpu") from error
+    if not bool(sr.isfinite().all()):
+        raise WeightsError(f"{name} gives values that are no numbers on {path}; its weights are broken")
+    return to_bytes(sr)
+
+
+def _check_size(hr: Tensor, border: int, path: Path) -> None:
+    least = max(SSIM_WINDOW + 2 * border, LEAST_SIZE)
+    if min(hr.shape[-2:]) < least:
+        raise InputError(
+            f"{path}: {hr.shape[-1]}x{hr.shape[-2]} is too small to score; {least} is the least"
+        )
+
+
+def _device(config: EvaluateConfig) -> torch.device:
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(config.device)
+
+
+def _perceptual(config: EvaluateConfig, device: torch.device) -> Lpips | None:
+    return None if config.lpips_weights is None else load_lpips(*config.lpips_weights).to(device)
+
+
+def _outputs(output: Path) -> tuple[Path, Path]:
+    return output.with_suffix(".json"), output.with_suffix(".md")
+
+
+def _check_output(config: EvaluateConfig) -> None:
+    if config.output is None:
+        return
+    if not config.output.parent.is_dir():
+        raise OutputError(f"{config.output.parent}: no such folder; make it first")
+    for path in _outputs(config.output):
+        if path.exists() and not config.overwrite:
+            raise OutputError(f"{path}: exists; --overwrite replaces it")
+
+
+def _save(report: EvaluationReport | VideoEvaluationReport, config: EvaluateConfig) -> None:
+    if config.output is None:
+        return
+    as_json, as_markdown = _outputs(config.output)
+    text = json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
+    write_whole(as_json, (text + "\n").encode())
+    write_whole(as_markdown, report.to_markdown().encode())
