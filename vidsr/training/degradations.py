@@ -153,7 +153,8 @@ def sinc_kernel(cutoff: float, radius: int) -> Tensor:
     safe = r.clamp(min=1e-9)
     kernel = cutoff * torch.special.bessel_j1(cutoff * safe) / (2 * math.pi * safe)
     kernel[radius, radius] = cutoff**2 / (4 * math.pi)  # the limit at the centre
-    return (kernel / kernel.sum()).float()
+    normed: Tensor = kernel / kernel.sum()
+    return normed.float()
 
 
 def random_kernel(scale: int, chance: random.Random, how: VideoDegradation) -> Tensor:
