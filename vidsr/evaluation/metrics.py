@@ -61,15 +61,16 @@ def ssim(a: Tensor, b: Tensor, *, peak: float = PEAK, border: int = 0) -> Tensor
         raise ValueError(f"SSIM needs at least {SSIM_WINDOW} pixels a side, not {tuple(a.shape[-2:])}")
     count = int(a.shape[0])
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    # Variances as mean of squares minus square of mean lose digits in float32; around the middle of
-    # the scale they lose few, and they do not change when both pictures are shifted.
-    middle = peak / 2
-    a, b = a.reshape(-1, 1, *a.shape[-2:]) - middle, b.reshape(-1, 1, *b.shape[-2:]) - middle
+    # Variances as mean of squares minus square of mean lose digits in float32. They lose few around
+    # zero, and do not change when both pictures are shifted by what is the middle of them.
+    a, b = a.reshape(-1, 1, *a.shape[-2:]), b.reshape(-1, 1, *b.shape[-2:])
+    middle = (a + b).mean(dim=(2, 3), keepdim=True) / 2
+    a, b = a - middle, b - middle
     moments = _window_mean(torch.cat((a, b, a * a, b * b, a * b), dim=1))
     mean_a, mean_b, square_a, square_b, product = moments.unbind(dim=1)
     variance_a, variance_b = square_a - mean_a**2, square_b - mean_b**2
     covariance = product - mean_a * mean_b
-    mean_a, mean_b = mean_a + middle, mean_b + middle
+    mean_a, mean_b = mean_a + middle[:, 0], mean_b + middle[:, 0]
     alike = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
     similarity: Tensor = alike / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))
     return similarity.double().view(count, -1).mean(dim=1)
