@@ -27,7 +27,7 @@ class Container:
     suffixes: tuple[str, ...]
     video: frozenset[str]  # codecs of the upscaled video, FFmpeg's names, that players expect in it
     negative_times: bool = False  # a stream may start before zero (an edit list cuts it off there)
-    stores_dts: bool = False  # decoding times are written as they are, so they may not be negative either
+    stores_dts: bool = False  # decoding times are written as they are, so never negative either
     tick: Fraction | None = None  # the one grid of time of all streams, seconds; None: each has its own
     codec_delay: bool = False  # says how much of an audio stream's beginning is only warm-up
     chapters: bool = True
@@ -35,13 +35,19 @@ class Container:
     cover_art: str | None = None  # "stream": a video stream so marked; "attachment": an attached file
     text: str | None = None  # the text subtitle codec that others are turned into
     constant_rate: bool = False  # frames have no times of their own, only a rate
-    dispositions: bool = True
+    copies: frozenset[str] | None = None  # codecs of copied streams; None: whatever the muxer takes
 
 
 _MP4_VIDEO = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mjpeg", "ffv1"})
 _MOV_VIDEO = frozenset({"h264", "hevc", "prores", "dnxhd", "mpeg4", "mpeg2video", "mjpeg", "rawvideo"})
 _MKV_VIDEO = frozenset(
     {"h264", "hevc", "av1", "vp9", "vp8", "prores", "ffv1", "mpeg4", "mpeg2video", "mjpeg", "rawvideo"}
+)
+# The muxer for transport streams takes every codec, most as private data that no player recognises.
+_TS_VIDEO = frozenset({"h264", "hevc", "mpeg2video", "mpeg4"})
+_TS_OTHERS = frozenset(
+    {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus", "dvb_subtitle", "dvb_teletext"}
+    | {"hdmv_pgs_subtitle", "klv", "scte_35", "timed_id3"}
 )
 
 CONTAINERS = (
@@ -70,12 +76,11 @@ CONTAINERS = (
     Container(
         "mpegts",
         (".ts", ".m2ts", ".mts"),
-        # The muxer takes any codec as private data that no player recognises.
-        frozenset({"h264", "hevc", "mpeg2video", "mpeg4"}),
+        _TS_VIDEO,
         stores_dts=True,
         tick=Fraction(1, 90000),
         chapters=False,
-        dispositions=False,
+        copies=_TS_VIDEO | _TS_OTHERS,
     ),
     Container(
         "avi",
@@ -85,7 +90,6 @@ CONTAINERS = (
         stores_dts=True,
         chapters=False,
         constant_rate=True,
-        dispositions=False,
     ),
     Container("nut", (".nut",), _MKV_VIDEO - {"prores"}),
 )

@@ -1,0 +1,118 @@
+"""The plan of a join: which stream of the source goes where, and what the user should know of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from vidsr.video.color_tags import ColorTags
+
+Action = Literal["upscale", "copy", "convert", "attach", "rebuild", "drop"]
+
+# Tags that described the old file and are false of the new one, or that the muxer writes itself.
+_FILE_TAGS = frozenset(
+    {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "filename"}
+)
+# Matroska's statistics (mkvmerge and FFmpeg write them, with or without "-eng" behind) count bytes and
+# frames; the rest is kept by the muxer in other fields.
+_STREAM_TAGS = frozenset(
+    {"bps", "duration", "number_of_bytes", "number_of_frames", "source_id", "language"}
+)
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """What becomes of one stream of the source."""
+
+    index: int  # in the source, over all kinds of stream
+    kind: str  # "video", "audio", "subtitle", "data", "attachment"
+    codec: str  # FFmpeg's name; "unknown" where it has none
+    action: Action
+    target_codec: str = ""  # as it will be in the result; empty if dropped
+    tag: str = ""  # four-character code wanted in the result; empty: the muxer's choice
+    language: str = "und"
+    title: str = ""
+    disposition: int = 0  # FFmpeg's bits
+    start: Fraction | None = None  # seconds, of its first packet on the source's clock
+    codec_delay: Fraction = Fraction(0)  # seconds of warm-up that the result's track header must state
+    reason: str = ""  # why it is converted, rebuilt or dropped
+
+    @property
+    def kept(self) -> bool:
+        """Whether the result has it as a stream of packets."""
+        return self.action in ("upscale", "copy", "convert")
+
+    @property
+    def label(self) -> str:
+        """How messages name it: `subtitle stream 3 (dvd_subtitle, eng)`."""
+        language = "" if self.language == "und" else f", {self.language}"
+        return f"{self.kind} stream {self.index} ({self.codec}{language})"
+
+
+@dataclass(frozen=True)
+class RemuxPlan:
+    """Everything about the result that is decided before the first frame."""
+
+    source: Path
+    container: str  # FFmpeg's name of the muxer
+    suffix: str  # of the target, lower case
+    main_stream: int  # index in the source of the stream that is upscaled
+    video_codec: str  # of the upscaled stream, FFmpeg's name of the codec
+    streams: tuple[StreamPlan, ...]  # all streams of the source, in its order
+    shift: Fraction  # seconds added to every time of the source
+    chapters: int  # how many chapters the result has
+    width: int  # pixels of the upscaled video
+    height: int
+    color: ColorTags  # of the upscaled video
+    sample_aspect_ratio: Fraction = Fraction(1)
+    display_matrix: tuple[int, ...] | None = None
+    frame_rate: Fraction | None = None  # nominal; whether it is constant shows in the times
+    all_tags: bool = False  # whether the muxer is told to keep tags it has no standard name for
+    notices: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> tuple[StreamPlan, ...]:
+        """The streams of packets of the result, in its order."""
+        return tuple(stream for stream in self.streams if stream.kept)
+
+    @property
+    def main(self) -> StreamPlan:
+        """The stream that is upscaled."""
+        return next(stream for stream in self.streams if stream.action == "upscale")
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values for a manifest; fractions and paths as text."""
+        return {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
+
+
+def file_tags(metadata: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a source file that stay true of the result."""
+    return {key: value for key, value in metadata.items() if key.lower() not in _FILE_TAGS and value}
+
+
+def stream_tags(metadata: Mapping[str, str], *, upscaled: bool) -> dict[str, str]:
+    """The tags of a stream that stay true in the result; an upscaled stream has another encoder."""
+    return {
+        key: value
+        for key, value in metadata.items()
+        if value and not _is_statistic(key) and not (upscaled and key.lower() == "encoder")
+    }
+
+
+def _is_statistic(key: str) -> bool:
+    name = key.lower()
+    return name.startswith("_statistics_") or name.partition("-")[0] in _STREAM_TAGS
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (Fraction, Path)):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

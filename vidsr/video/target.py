@@ -1,0 +1,358 @@
+"""The file that is joined: streams laid out by a plan, packets put on its clock."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.bitstream import BitStreamFilterContext
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet, PacketSideData
+from av.stream import AttachmentStream, Disposition, Stream
+from av.subtitles.codeccontext import SubtitleCodecContext
+from av.subtitles.stream import SubtitleStream
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+from vidsr.video.containers import Container
+from vidsr.video.heads import skipped_samples
+from vidsr.video.matroska import RESERVE
+from vidsr.video.plan import RemuxPlan, StreamPlan, file_tags, stream_tags
+from vidsr.video.subtitles import SubtitleConverter
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # in the stubs alone
+
+NANOSECOND = Fraction(1, 10**9)
+LARGEST_TIMESCALE = 2**31 - 1  # FFmpeg's option is an int
+
+_MATROSKA = ("matroska", "webm")
+_SKIP_SAMPLES = 11  # AV_PKT_DATA_SKIP_SAMPLES
+
+
+class TickMap:
+    """Carries ticks of one time base over to another, later by a shift, to the nearest tick."""
+
+    def __init__(self, source: Fraction, target: Fraction, shift: Fraction) -> None:
+        factor, offset = source / target, shift / target + Fraction(1, 2)
+        self._divisor = math.lcm(factor.denominator, offset.denominator)
+        self._factor = int(factor * self._divisor)
+        self._offset = int(offset * self._divisor)
+
+    def __call__(self, ticks: int) -> int:
+        return (ticks * self._factor + self._offset) // self._divisor
+
+
+class Target:
+    """An output file with the streams of a plan; a context manager that writes the trailer.
+
+    `file` is a path, or a binary file for a rehearsal. `template` is the upscaled video's stream in its
+    first segment; None, in a rehearsal, puts a stream of another codec in its place. PyAV's exceptions
+    come out as they are.
+    """
+
+    def __init__(
+        self,
+        file: Path | IO[bytes],
+        plan: RemuxPlan,
+        container: Container,
+        source: InputContainer,
+        template: VideoStream | None,
+        *,
+        covers: Mapping[int, bytes],
+        tags: Mapping[str, str],
+        frame_rate: Fraction | None = None,
+        movie_timescale: int = 1000,
+    ) -> None:
+        self.plan = plan
+        self._is_stub = template is None
+        self._frame_rate = frame_rate  # of the upscaled video, if it is constant
+        self.container = container
+        options = _muxer_options(plan, container, movie_timescale, whole=not hasattr(file, "write"))
+        name = f"file:{file}" if isinstance(file, Path) else file
+        self.output: OutputContainer = av.open(
+            name, "w", format=plan.container, container_options=options
+        )
+        self.routes: dict[int, Route] = {}
+        for stream in plan.kept:
+            original = source.streams[stream.index]
+            converter = None
+            if stream.action == "upscale":
+                added = self._add_video(template, original)
+            elif stream.action == "convert":
+                assert isinstance(original, SubtitleStream)
+                converter = SubtitleConverter(original, stream.target_codec)
+                added = self._add_text(converter)
+            else:
+                added = self._add_copy(original, stream)
+            self._describe(added, original, stream)
+            self.routes[stream.index] = Route(added, original, stream, converter)
+        for stream in plan.streams:
+            if stream.action == "attach":
+                self._attach(source.streams[stream.index], covers.get(stream.index))
+        self.output.metadata.update(file_tags(source.metadata) | dict(tags))
+        if plan.chapters:
+            self.output.set_chapters(shifted_chapters(source, plan.shift))
+
+    def __enter__(self) -> Target:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self.output.close()
+        else:  # the first error tells more than the trailer's
+            with suppress(av.FFmpegError, OSError):
+                self.output.close()
+
+    def start(self) -> None:
+        """Write the header; from here on the streams' time bases are final."""
+        self.output.start_encoding()
+        lenient = self.plan.container in _MATROSKA
+        for route in self.routes.values():
+            route.settle(self.plan.shift, lenient)
+
+    def copy(self, packet: Packet[Any]) -> None:
+        """Write a packet of the source, converted where the plan says so; others are passed over."""
+        route = self.routes.get(packet.stream.index)
+        if route is None or packet.size == 0:
+            return
+        ready = route.prepare(packet)
+        if ready is not None:
+            self._finish(route, ready, last=False)
+
+    def flush(self) -> None:
+        """Write what was held back; after the last packet of the source."""
+        for route in self.routes.values():
+            held = route.release()
+            if held is not None:
+                self._finish(route, held, last=True)
+
+    def write_video(self, packet: Packet[Any], pts: int, dts: int, duration: int) -> None:
+        """Write a packet of the upscaled video, its times in ticks of `video_time_base`."""
+        route = self.routes[self.plan.main_stream]
+        packet.stream = route.stream
+        packet.time_base = route.time_base
+        packet.pts, packet.dts, packet.duration = pts, dts, duration
+        if self._is_stub:
+            packet.is_keyframe = True
+        self.output.mux_one(packet)
+
+    @property
+    def video_time_base(self) -> Fraction:
+        """Seconds per tick of the upscaled stream, after `start`."""
+        return self.routes[self.plan.main_stream].time_base
+
+    def _finish(self, route: Route, packet: Packet[Any], *, last: bool) -> None:
+        if route.plan.kind == "audio":
+            route.keep_end(packet, self.container, last=last)
+        route.stamp(packet)
+        self.output.mux_one(packet)
+
+    def _add_video(self, template: VideoStream | None, original: Stream) -> Stream:
+        plan = self.plan
+        if template is None:
+            # Only a place in the order; a codec that needs no header and is held everywhere.
+            codec = "vp9" if plan.container == "webm" else "mpeg4"
+            stub = self.output.add_mux_stream(codec, width=plan.width, height=plan.height, rate=25)
+            stub.time_base = original.time_base
+            return stub
+        stream = self.output.add_stream_from_template(template, opaque=True)
+        context = stream.codec_context
+        assert isinstance(context, VideoCodecContext)
+        context.sample_aspect_ratio = plan.sample_aspect_ratio
+        matrix, primaries, transfer, color_range = plan.color
+        context.colorspace, context.color_range = matrix, color_range
+        context.color_primaries, context.color_trc = primaries, transfer
+        context.framerate = self._frame_rate or Fraction(0)
+        if self.container.constant_rate and self._frame_rate is not None:
+            stream.time_base = 1 / self._frame_rate
+        if plan.display_matrix is not None:
+            stream.set_display_matrix(plan.display_matrix)
+        return stream
+
+    def _add_text(self, converter: SubtitleConverter) -> Stream:
+        stream = self.output.add_stream(converter.codec)
+        context = stream.codec_context
+        assert isinstance(context, SubtitleCodecContext)
+        context.subtitle_header = converter.header
+        context.time_base = Fraction(1, 1000)
+        return stream
+
+    def _add_copy(self, original: Stream, stream: StreamPlan) -> Stream:
+        if getattr(original, "codec_context", None) is not None or stream.kind == "data":
+            return self.output.add_stream_from_template(original, opaque=True)
+        # A codec without a decoder in this build. The "null" filter copies all its parameters.
+        added = self.output.add_mux_stream(self.plan.video_codec)
+        BitStreamFilterContext("null", original, added)
+        added.time_base = original.time_base
+        return added
+
+    def _attach(self, original: Stream, cover: bytes | None) -> None:
+        if isinstance(original, AttachmentStream):
+            self.output.add_stream_from_template(original)
+            return
+        kind = "png" if original.name == "png" else "jpeg"
+        name = original.metadata.get("filename") or f"cover.{'png' if kind == 'png' else 'jpg'}"
+        self.output.add_attachment(name, f"image/{kind}", cover or b"")
+
+    def _describe(self, added: Stream, original: Stream, stream: StreamPlan) -> None:
+        tags = stream_tags(original.metadata, upscaled=stream.action == "upscale")
+        tags["language"] = stream.language
+        if self.plan.container in _MATROSKA:
+            tags["title"] = stream.title + RESERVE
+        added.metadata.clear()
+        added.metadata.update(tags)
+        added.disposition = Disposition(stream.disposition)
+        if stream.tag and getattr(added, "codec_context", None) is not None:
+            added.codec_context.codec_tag = stream.tag
+
+
+class Route:
+    """The way of one stream from the source to the result."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        original: Stream,
+        plan: StreamPlan,
+        converter: SubtitleConverter | None,
+    ) -> None:
+        self.stream = stream
+        self.plan = plan
+        self.converter = converter
+        context = getattr(original, "codec_context", None)
+        self._audio = context if isinstance(context, AudioCodecContext) else None
+        self._source_base = original.time_base or Fraction(1, 1000)
+        self._is_cover = bool(Disposition(plan.disposition) & Disposition.attached_pic)
+        self.time_base = self._source_base
+        self._map = TickMap(Fraction(1), Fraction(1), Fraction(0))
+        self._step = 1
+        self._last_dts: int | None = None
+        self._end: int | None = None  # where the packet before ends, ticks of the source
+        self._held: Packet[Any] | None = None
+        self._written = 0
+
+    def settle(self, shift: Fraction, lenient: bool) -> None:
+        """Fix the clock, once the muxer has chosen the stream's time base."""
+        self.time_base = self.stream.time_base or self._source_base
+        self._map = TickMap(self._source_base, self.time_base, shift + self.plan.codec_delay)
+        self._step = 0 if lenient or self.plan.kind in ("subtitle", "data") else 1
+
+    def prepare(self, packet: Packet[Any]) -> Packet[Any] | None:
+        """The packet to write now: this one, its conversion, or for audio the one before it."""
+        if self._is_cover and self._written:
+            return None  # one picture; a demuxer repeats it after a seek
+        self._written += 1
+        if self.converter is not None:
+            text = self.converter.convert(packet)
+            if text is None:
+                return None
+            converted: Packet[Any] = Packet(text)
+            converted.pts, converted.dts, converted.duration = packet.pts, packet.dts, packet.duration
+            converted.is_keyframe = True
+            return converted
+        if self._audio is None:
+            return packet
+        # The last packet of an audio stream is treated apart, so one is always held back.
+        ready, self._held = self._held, packet
+        return ready
+
+    def release(self) -> Packet[Any] | None:
+        """The packet held back, if any."""
+        held, self._held = self._held, None
+        return held
+
+    def keep_end(self, packet: Packet[Any], container: Container, *, last: bool) -> None:
+        """Say where the sound ends inside the last packet, in the container's own way.
+
+        MP4 gives the last sample of a track a shorter duration, Matroska has DiscardPadding (side data
+        with a count of samples, for FFmpeg).
+        """
+        assert self._audio is not None
+        rate = self._audio.sample_rate
+        _, end = skipped_samples(packet)
+        if end and container.negative_times and rate:
+            packet.duration = (packet.duration or 0) - round(Fraction(end, rate) / self._source_base)
+        elif last and not end and container.codec_delay and rate and self._audio.frame_size:
+            samples = round((packet.duration or 0) * self._source_base * rate)
+            if 0 < samples < self._audio.frame_size:
+                data = PacketSideData(_SKIP_SAMPLES, 10)  # type: ignore[call-arg]
+                data.update(struct.pack("<IIBB", 0, self._audio.frame_size - samples, 0, 0))
+                packet.set_sidedata(data)
+
+    def stamp(self, packet: Packet[Any]) -> None:
+        """Put the packet into the result's stream and on its clock, decoding times rising."""
+        pts, dts = packet.pts, packet.dts
+        if pts is None:
+            pts = dts if dts is not None else self._end if self._end is not None else 0
+        if dts is None:
+            dts = pts  # only containers without reordering leave it out
+        duration = packet.duration or 0
+        self._end = pts + duration
+        new_pts, new_dts = self._map(pts), self._map(dts)
+        if self._last_dts is not None and new_dts < self._last_dts + self._step:
+            new_dts = self._last_dts + self._step
+        new_pts = max(new_pts, new_dts)
+        self._last_dts = new_dts
+        packet.stream = self.stream
+        packet.time_base = self.time_base
+        packet.pts, packet.dts = new_pts, new_dts
+        packet.duration = max(0, self._map(pts + duration) - new_pts) if duration else 0
+
+
+def shifted_chapters(source: InputContainer, shift: Fraction) -> list[Chapter]:
+    """The source's chapters, later by `shift` seconds, in nanoseconds."""
+    chapters: list[Chapter] = []
+    for chapter in source.chapters():
+        base = chapter["time_base"] or Fraction(1, 1000)
+        to_ns = TickMap(base, NANOSECOND, shift)
+        chapters.append(
+            {
+                "id": chapter["id"],
+                "start": to_ns(chapter["start"]),
+                "end": to_ns(chapter["end"]),
+                "time_base": NANOSECOND,
+                "metadata": chapter["metadata"],
+            }
+        )
+    return chapters
+
+
+def movie_timescale(starts: list[Fraction]) -> int:
+    """Ticks a second in which MP4's edit lists say how late each stream starts, exactly if possible.
+
+    FFmpeg's default of 1000 cuts a start of 1/24 s to 41 ms. `starts` are in seconds, the most
+    important first.
+    """
+    scale = 1000
+    for start in starts:
+        finer = math.lcm(scale, start.denominator)
+        if start > 0 and finer <= LARGEST_TIMESCALE:
+            scale = finer
+    return scale
+
+
+def _muxer_options(
+    plan: RemuxPlan, container: Container, movie_timescale: int, *, whole: bool
+) -> dict[str, str]:
+    # All times are final when they reach the muxer: it must not move them on its own.
+    options = {"avoid_negative_ts": "disabled"}
+    if container.negative_times:
+        flags = "+write_colr"
+        if whole:  # moving the index to the front needs a file that can be read again
+            flags += "+faststart"
+        if plan.all_tags:
+            flags += "+use_metadata_tags"
+        options |= {"movflags": flags, "movie_timescale": str(movie_timescale)}
+    elif plan.container in _MATROSKA:
+        options["default_mode"] = "passthrough"  # else the first of each kind becomes the default
+    elif plan.suffix == ".m2ts":
+        options["mpegts_m2ts_mode"] = "1"  # FFmpeg goes by the name, and the name is a temporary one
+    return options
