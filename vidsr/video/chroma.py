@@ -34,7 +34,7 @@ Phase = Literal["cosited", "centred"]
 def phases(color: ColorSpec) -> tuple[Phase, Phase]:
     """How chroma samples lie on the (vertical, horizontal) axis, from the siting's name.
 
-    The positions are those of H.273's ChromaSampleLocType 0 to 3, figure 7-1.
+    They are ChromaSampleLocType 0 to 3 of H.273, section 8.7: left, center, topleft, top.
     """
     vertical: Phase = "cosited" if color.siting in ("topleft", "top") else "centred"
     horizontal: Phase = "cosited" if color.siting in ("topleft", "left") else "centred"
@@ -50,7 +50,7 @@ def enlarge_chroma(chroma: Tensor, size: tuple[int, int], color: ColorSpec) -> T
     """Chroma at the resolution of luma.
 
     `chroma` is floating, (N, ceil(H/sub_v), ceil(W/sub_h)), of any range; `size` is (H, W). The result
-    has the same dtype, and values up to an eighth of the range beyond it beside hard edges.
+    has the same dtype; beside hard edges it leaves the range by up to 7 % of it on each axis.
     """
     vertical, horizontal = phases(color)
     # Rows last: they are the cheaper axis, and by then there are more samples.

@@ -64,13 +64,13 @@ class _Levels(NamedTuple):
 
 
 def _levels(color: ColorSpec) -> _Levels:
-    """H.273, equations 19 to 37: limited range grows with 2**(depth-8), full range with 2**depth - 1."""
+    """H.273, section 8.3: limited range grows with 2**(depth-8), full range is 2**depth - 1 wide."""
     peak = (1 << color.depth) - 1
     if color.range == "full":
         return _Levels(0, peak, 1 << (color.depth - 1), peak, 0, peak)
     unit = 1 << (color.depth - 8)
-    # Foot- and headroom may be used, the codes of timing references not (BT.709-6 item 5.4, BT.2100-2
-    # table 9): 1 to 254 of 8 bits, 4 to 1019 of 10.
+    # Foot- and headroom may be used, the codes of timing references not (BT.709-6 and
+    # BT.2100-2, "video data"): 1 to 254 of 8 bits, 4 to 1019 of 10.
     return _Levels(16 * unit, 219 * unit, 128 * unit, 224 * unit, unit, 255 * unit - 1)
 
 
@@ -87,7 +87,7 @@ class _Mix(NamedTuple):
 
 
 def _mix(matrix: Matrix) -> _Mix:
-    """H.273, equations 38 to 40, solved for R, G and B; chroma runs from -1/2 to 1/2."""
+    """H.273, section 8.3, solved for R, G and B; chroma runs from -1/2 to 1/2."""
     red, blue = LUMA_WEIGHTS[matrix]
     green = 1 - red - blue
     red_v, blue_u = 2 * (1 - red), 2 * (1 - blue)
@@ -127,25 +127,22 @@ def to_rgb(batch: FrameBatch) -> Tensor:
 def _rgb_of(planes: list[Tensor], color: ColorSpec, out: Tensor) -> None:
     """Fill `out`, (N, H, W, 3) uint8 or float32, from planes of the same frames."""
     levels = _levels(color)
-    if out.dtype == torch.uint8:
-        # Rounding half up: the half is added with the offset, the conversion cuts off.
-        span, half, peak = 255.0, 0.5, 255.0
-    else:
-        span, half, peak = 1.0, 0.0, 1.0
-    scale = span / levels.luma_span
-    offset = half - levels.luma_zero * scale
+    # A byte is rounded half up: the half comes with the offset, the conversion cuts off.
+    span, half = (255.0, 0.5) if out.dtype == torch.uint8 else (1.0, 0.0)
+    # Subtracted and divided in this order, black is exactly 0 and white exactly the span.
+    unit = levels.luma_span / span
+    zero = levels.luma_zero - half * unit
     if color.matrix in ("rgb", "gray"):
-        if scale == 1 and levels.luma_zero == 0:
-            for channel in range(3):
-                out[..., channel] = planes[channel % len(planes)]
-            return
-        signals = [plane.to(torch.float32).mul_(scale).add_(offset) for plane in planes]
-        _interleave([signals[channel % len(signals)] for channel in range(3)], peak, out)
+        exact = unit == 1 and levels.luma_zero == 0
+        signals = (
+            planes if exact else [plane.to(torch.float32).sub_(zero).div_(unit) for plane in planes]
+        )
+        _interleave([signals[channel % len(signals)] for channel in range(3)], span, out)
         return
     mix = _mix(color.matrix)
     size = (int(out.shape[1]), int(out.shape[2]))
     chroma_scale = span / levels.chroma_span
-    luma = planes[0].to(torch.float32).mul_(scale).add_(offset)
+    luma = planes[0].to(torch.float32).sub_(zero).div_(unit)
     u, v = (
         enlarge_chroma(plane.to(torch.float32).sub_(levels.chroma_zero).mul_(chroma_scale), size, color)
         for plane in planes[1:3]
@@ -153,13 +150,13 @@ def _rgb_of(planes: list[Tensor], color: ColorSpec, out: Tensor) -> None:
     red = torch.add(luma, v, alpha=mix.red_v)
     blue = torch.add(luma, u, alpha=mix.blue_u)
     green = luma.sub_(u, alpha=mix.green_u).sub_(v, alpha=mix.green_v)
-    _interleave([red, green, blue], peak, out)
+    _interleave([red, green, blue], span, out)
 
 
-def _interleave(channels: list[Tensor], peak: float, out: Tensor) -> None:
+def _interleave(channels: list[Tensor], span: float, out: Tensor) -> None:
     for index, channel in enumerate(channels):
         # The conversion to bytes before the scattered write: a strided copy that converts is slower.
-        out[..., index] = channel.clamp_(0, peak).to(out.dtype)
+        out[..., index] = channel.clamp(0, span).to(out.dtype)
 
 
 def to_planes(rgb: Tensor, color: ColorSpec) -> tuple[Tensor, ...]:

@@ -26,6 +26,7 @@ class PlanarFormat:
     subsampling: tuple[int, int]  # luma samples per chroma sample, (vertical, horizontal)
     alpha: bool
     full_range: bool  # the name itself says full range: yuvj*, and RGB
+    via: str = ""  # FFmpeg's name of a format to pass through on the way here; mostly none
 
 
 _SUBSAMPLING = {
@@ -77,17 +78,16 @@ _PLANAR_EQUIVALENT = {
     "yuyv422": "yuv422p",
     "uyvy422": "yuv422p",
     "yvyu422": "yuv422p",
-    "uyyvyy411": "yuv411p",
-    "y210": "yuv422p10le",
-    "y212": "yuv422p12le",
-    "y216": "yuv422p16le",
+    "y210le": "yuv422p10le",
+    "y212le": "yuv422p12le",
+    "y216le": "yuv422p16le",
     "vyu444": "yuv444p",
     "vuyx": "yuv444p",
     "vuya": "yuva444p",
     "uyva": "yuva444p",
     "ayuv": "yuva444p",
-    "xv30": "yuv444p10le",
-    "v30x": "yuv444p10le",
+    "xv30le": "yuv444p10le",
+    "v30xle": "yuv444p10le",
     "xv36": "yuv444p12le",
     "xv48": "yuv444p16le",
     "ayuv64": "yuva444p16le",
@@ -106,19 +106,13 @@ _PLANAR_EQUIVALENT = {
     "bgr48": "gbrp16le",
     "rgba64": "gbrap16le",
     "bgra64": "gbrap16le",
-    "x2rgb10": "gbrp10le",
-    "x2bgr10": "gbrp10le",
-    # Fewer than 8 bits a component, widened to 8.
-    "rgb565": "gbrp",
-    "bgr565": "gbrp",
-    "rgb555": "gbrp",
-    "bgr555": "gbrp",
-    "rgb444": "gbrp",
-    "bgr444": "gbrp",
-    "rgb8": "gbrp",
-    "bgr8": "gbrp",
-    "rgb4_byte": "gbrp",
-    "bgr4_byte": "gbrp",
+    "x2rgb10le": "gbrp10le",
+    "x2bgr10le": "gbrp10le",
+    # Fewer than 8 bits a component: those that FFmpeg widens to the full scale, by way of _VIA.
+    "rgb565le": "gbrp",
+    "bgr565le": "gbrp",
+    "rgb555le": "gbrp",
+    "bgr555le": "gbrp",
     "monow": "gray",
     "monob": "gray",
     # A palette may hold transparency; and FFmpeg has no planar gray with alpha.
@@ -126,7 +120,11 @@ _PLANAR_EQUIVALENT = {
     "ya8": "gbrap",
     "ya16": "gbrap16le",
 }
-"""Formats that are not planar, less their byte order, to the planar ones with the same samples."""
+"""Formats that are not planar to the planar ones with the same samples. Byte order is left out where
+FFmpeg reads both."""
+
+_VIA = {"rgb565le": "rgb24", "bgr565le": "rgb24", "rgb555le": "rgb24", "bgr555le": "rgb24"}
+"""Straight to planar, FFmpeg leaves the new low bits empty, and white turns gray."""
 
 
 def _planar_formats() -> dict[str, PlanarFormat]:
@@ -142,7 +140,7 @@ def _planar_formats() -> dict[str, PlanarFormat]:
             formats[name] = planar
             if depth > 8:
                 formats[f"{layout}{depth}be"] = planar
-            elif family == "yuv" and not alpha:
+            elif family == "yuv" and not alpha and layout != "yuv410p":
                 # The same planes under an older name: converting them would squeeze their range.
                 jpeg = layout.replace("yuv", "yuvj")
                 formats[jpeg] = replace(planar, name=jpeg, full_range=True)
@@ -170,7 +168,7 @@ def parse_pixel_format(name: str) -> PlanarFormat:
             f"pixel format {name} is not supported: convert the video to a YUV, RGB or gray format"
             " of 8 to 16 bits first"
         )
-    return _PLANAR[planar]
+    return replace(_PLANAR[planar], via=_VIA.get(name, ""))
 
 
 def pixel_format_name(color: ColorSpec) -> str:
