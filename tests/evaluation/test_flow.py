@@ -36,7 +36,7 @@ def test_finds_a_translation(dx: int, dy: int) -> None:
     assert flow.shape == (1, 2, 96, 128)
     inner = flow[..., 10:-10, 10:-10]
     error = (inner - torch.tensor([dx, dy]).view(1, 2, 1, 1)).norm(dim=1)
-    assert float(error.median()) < 0.02
+    assert float(error.median()) < 0.05
     assert float(error.mean()) < 0.1
     assert (warp(second, flow) - first)[..., 10:-10, 10:-10].abs().mean() < 0.5
 

@@ -83,7 +83,7 @@ def test_ssim_of_flat_pictures_by_hand() -> None:
     # No variance: only the luminance term is left.
     c1 = (0.01 * 255) ** 2
     expected = (2 * 100 * 130 + c1) / (100**2 + 130**2 + c1)
-    assert float(ssim(flat(100), flat(130))) == pytest.approx(expected, abs=1e-6)
+    assert float(ssim(flat(100), flat(130))) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -92,7 +92,7 @@ def test_ssim_equals_the_paper_window_by_window(dtype: torch.dtype) -> None:
     b = (0.6 * a + 0.4 * noise(1, 1, 1, 17, 14)).clamp(0, 255)
     expected = naive_ssim(a[0, 0], b[0, 0])
     assert 0.3 < expected < 0.95
-    assert float(ssim(a.to(dtype), b.to(dtype))) == pytest.approx(expected, abs=1e-6)
+    assert float(ssim(a.to(dtype), b.to(dtype))) == pytest.approx(expected, abs=1e-5)
 
 
 def test_ssim_in_single_precision_is_exact_enough_on_smooth_bright_pictures() -> None:
