@@ -26,10 +26,10 @@ QUEUE_BYTES = 192 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of the video's time, ticks of the source, half-open; None: to the end."""
+    """A piece of the video's time, ticks of the source, half-open; None: the very beginning or end."""
 
     index: int
-    start_pts: int
+    start_pts: int | None
     end_pts: int | None
 
 
@@ -54,7 +54,7 @@ def upscale_segments(
     """
     batch = upscaler.plan.batch
     first, last = segments[0], segments[-1]
-    cuts = [segment.start_pts for segment in segments[1:]]
+    cuts = [segment.start_pts for segment in segments[1:] if segment.start_pts is not None]
 
     def read() -> Iterable[FrameBatch]:
         batches = reader.batches(batch, start_pts=first.start_pts, end_pts=last.end_pts, cuts=cuts)
@@ -63,6 +63,7 @@ def upscale_segments(
     def write(batches: Iterable[FrameBatch]) -> None:
         pending = iter(batches)
         current = next(pending, None)
+        errors = 0
         for segment in segments:
             with VideoWriter(path_of(segment), output, encoding) as writer:
                 while current is not None and _belongs(current, segment):
@@ -70,6 +71,8 @@ def upscale_segments(
                         writer.write(piece)
                     on_frames(len(current))
                     current = next(pending, None)
+                # The reader is some frames ahead: the sum over all segments is right, the place nearly.
+                writer.decode_errors, errors = reader.errors - errors, reader.errors
             on_segment(segment)
 
     run_stages(

@@ -1,0 +1,119 @@
+"""Everything about an upscale run that is decided before the first frame."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+
+from vidsr.config import UpscaleConfig
+from vidsr.errors import OutputError, UsageError
+from vidsr.frames import VideoInfo
+from vidsr.inference.backend import choose_device
+from vidsr.models.weights import Weights, default_model, find_weights
+from vidsr.pipelines.geometry import plan_geometry
+from vidsr.pipelines.segment import Segment
+from vidsr.video.encoders import Encoding, resolve_encoding
+from vidsr.video.plan import RemuxPlan
+from vidsr.video.planning import plan_remux
+from vidsr.video.reader import VideoReader
+from vidsr.video.retime import ConstantRate
+from vidsr.video.timeline import Timeline
+
+LEAST_FREE_BYTES = 64 * 1024 * 1024
+"""Below this a run cannot even keep one segment of a large video; better to say so before it begins."""
+
+
+@dataclass(frozen=True)
+class UpscalePlan:
+    """The decisions, each made once."""
+
+    weights: Weights
+    output: VideoInfo  # of the enlarged video
+    encoding: Encoding
+    remux: RemuxPlan
+    segments: tuple[Segment, ...]
+    rate: ConstantRate | None  # where a constant rate was asked for
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the user should know before it begins."""
+        return self.encoding.notices + self.remux.notices
+
+
+def plan_upscale(config: UpscaleConfig, reader: VideoReader) -> UpscalePlan:
+    """Decide model, size, encoder, streams and segments; takes no frame and writes nothing.
+
+    Raises what the parts raise: UsageError, OutputError, IncompatibleStreams, WeightsError.
+    """
+    info = reader.info
+    model = config.model if config.model != "auto" else default_model(choose_device(config))
+    wanted = plan_geometry(config, info, (1, 1))
+    weights = find_weights(model, wanted.factor, detail=config.detail)
+    rate = None
+    if config.fps is not None:
+        timeline = reader.timeline
+        rate = ConstantRate(timeline.pts, timeline.last_duration, timeline.time_base, config.fps)
+    output = replace(
+        info,
+        # Even for now: encoders are opened to see whether they work, and most refuse odd sides.
+        height=wanted.height + wanted.height % 2,
+        width=wanted.width + wanted.width % 2,
+        interlaced=info.interlaced and not reader.deinterlacing,
+        time_base=info.time_base if rate is None else rate.time_base,
+        frame_rate=info.frame_rate if rate is None else rate.fps,
+        frame_count=reader.timeline.count if rate is None else len(rate.output_pts),
+    )
+    encoding = resolve_encoding(output, config.output, config.encode)
+    geometry = plan_geometry(config, info, encoding.size_multiple)
+    output = replace(
+        output,
+        height=geometry.height,
+        width=geometry.width,
+        sample_aspect_ratio=geometry.sample_aspect_ratio,
+        color=encoding.color,
+        pixel_format=encoding.pixel_format,
+    )
+    remux = plan_remux(
+        config.input,
+        info.stream_index,
+        config.output,
+        output,
+        encoding.codec,
+        drop_incompatible=config.drop_incompatible,
+    )
+    segments = plan_segments(reader.timeline, config.segment_s, config.segment_frames)
+    return UpscalePlan(weights, output, encoding, remux, segments, rate)
+
+
+def plan_segments(timeline: Timeline, seconds: float, most_frames: int) -> tuple[Segment, ...]:
+    """Cut a stream's time so that no segment is longer than `seconds` or has more than `most_frames`.
+
+    Each begins at a frame; the first takes in whatever a decoder gives before the timeline's first
+    frame, and the last whatever comes after its last.
+    """
+    span = seconds / timeline.time_base
+    starts: list[int | None] = [None]
+    begun, count = timeline.start, 0
+    for pts in timeline.pts:
+        if count and (pts - begun >= span or count >= most_frames):
+            starts.append(pts)
+            begun, count = pts, 0
+        count += 1
+    ends = [*starts[1:], None]
+    return tuple(Segment(i, start, end) for i, (start, end) in enumerate(zip(starts, ends, strict=True)))
+
+
+def check_paths(config: UpscaleConfig) -> None:
+    """Refuse what can be seen from the two paths alone, so that nobody waits for it."""
+    source, target = config.input, config.output
+    folder = target.absolute().parent
+    if source.exists() and target.exists() and source.samefile(target):
+        raise UsageError(f"{target}: is the input itself; choose another output")
+    if target.is_dir():
+        raise OutputError(f"{target}: is a directory; give the name of a file in it")
+    if target.exists() and not config.overwrite:
+        raise OutputError(f"{target}: exists already; take another name, or --overwrite")
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: no such directory; make it first")
+    if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
+        raise OutputError(f"{folder}: the disk is full; free some space first")
