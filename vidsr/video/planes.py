@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import av
 import numpy as np
 import torch
@@ -51,3 +53,14 @@ class FrameStack:
     def take(self) -> tuple[Tensor, ...]:
         """The planes of the frames added so far; they share the stack's memory."""
         return tuple(plane[: self.count] for plane in self._planes)
+
+
+def fill_frame(frame: VideoFrame, planes: Sequence[Tensor]) -> VideoFrame:
+    """Copy planes (H, W), in the order of a FrameBatch, into a planar frame of their size and depth."""
+    for part, plane in zip(frame.format.components, planes, strict=True):
+        samples = plane.cpu().numpy()
+        target = frame.planes[part.plane]
+        rows = np.frombuffer(memoryview(target), samples.dtype)
+        rows = rows.reshape(-1, target.line_size // samples.itemsize)
+        np.copyto(rows[: samples.shape[0], : samples.shape[1]], samples)
+    return frame

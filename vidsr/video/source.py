@@ -38,7 +38,7 @@ def open_input(path: Path) -> InputContainer:
     Raises:
         InputError: missing, a directory, empty, not permitted, or nothing that FFmpeg can read.
     """
-    _require_file(path)
+    require_file(path)
     allowed = ",".join(sorted(av.formats_available - _REFUSED))
     try:
         # "file:" keeps a name such as "http:x.mp4" or "concat:a|b" a plain file name.
@@ -105,8 +105,8 @@ def discard_others(container: InputContainer, index: int) -> None:
             stream.discard = Discard.all
 
 
-def _require_file(path: Path) -> None:
-    """Refuse what FFmpeg would refuse with less helpful words."""
+def require_file(path: Path) -> None:
+    """Raise InputError for what cannot be a file of video or a picture: missing, a directory, empty."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
@@ -116,7 +116,7 @@ def _require_file(path: Path) -> None:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be opened: {error}") from error
     if path.is_dir():
-        raise InputError(f"{path}: is a directory; give a video file, or a pattern such as %05d.png")
+        raise InputError(f"{path}: is a directory; give a file, or a pattern such as %05d.png")
     if path.is_file() and status.st_size == 0:
         raise InputError(f"{path}: is empty")
     if not os.access(path, os.R_OK):
