@@ -16,9 +16,8 @@ def video(pts: list[int], tick: Fraction, size: int = 3) -> Iterator[FrameBatch]
     """Batches of one-pixel frames that hold their pts."""
     for start in range(0, len(pts), size):
         part = pts[start : start + size]
-        yield FrameBatch(
-            (torch.tensor(part, dtype=torch.uint8).view(-1, 1, 1),), GRAY, tuple(part), tick
-        )
+        plane = (torch.tensor(part) % 256).to(torch.uint8).view(-1, 1, 1)
+        yield FrameBatch((plane,), GRAY, tuple(part), tick)
 
 
 def paired(
