@@ -16,10 +16,9 @@ import torch
 from av.video.reformatter import Interpolation
 from torch import Tensor
 
-from vidsr.errors import InputError
 from vidsr.frames import ColorSpec, FrameBatch, Matrix, Range, Siting
 from vidsr.video import color
-from vidsr.video.chroma import chroma_size, enlarge_chroma, shrink_chroma
+from vidsr.video.chroma import chroma_size, enlarge_chroma
 
 CLIP = Path(__file__).parents[1] / "data" / "bunny_320x180_h264_aac.mp4"
 YUV: tuple[Matrix, ...] = ("bt601", "bt709", "bt2020", "smpte240m", "fcc")
@@ -239,46 +238,6 @@ def test_odd_sizes(siting: Siting) -> None:
             assert difference(ours, theirs).max() == 0
 
 
-@pytest.mark.parametrize("factor", [2, 4])
-@pytest.mark.parametrize("siting", SITINGS)
-def test_chroma_lies_where_the_siting_says(siting: Siting, factor: int) -> None:
-    # A chroma sample's value is its own place among the luma samples; so must every luma sample's be.
-    spec = ColorSpec(siting=siting, subsampling=(factor, factor))
-    size = (48, 64)
-    middle = (factor - 1) / 2
-    down, right = {
-        "topleft": (0.0, 0.0),
-        "left": (middle, 0.0),
-        "top": (0.0, middle),
-        "center": (middle, middle),
-    }[siting]
-    rows = torch.arange(size[0] // factor, dtype=torch.float64) * factor + down
-    columns = torch.arange(size[1] // factor, dtype=torch.float64) * factor + right
-    luma_rows, luma_columns = (torch.arange(n, dtype=torch.float64) for n in size)
-    inner = slice(12, -12)
-    small = slice(4, -4) if factor == 4 else slice(6, -6)
-    for chroma, luma in (
-        (rows[:, None].expand(-1, len(columns)), luma_rows[:, None].expand(size)),
-        (columns[None].expand(len(rows), -1), luma_columns[None].expand(size)),
-    ):
-        enlarged = enlarge_chroma(chroma[None].contiguous(), size, spec)[0]
-        assert (enlarged - luma)[inner, inner].abs().max() < 1e-9
-        shrunk = shrink_chroma(luma[None].contiguous(), spec)[0]
-        assert (shrunk - chroma)[small, small].abs().max() < 1e-9
-
-
-@pytest.mark.parametrize("siting", SITINGS)
-def test_chroma_filters_keep_edges_in_bounds(siting: Siting) -> None:
-    spec = ColorSpec(siting=siting)
-    for place in range(20, 24):
-        edge = torch.zeros(1, 48, 48, dtype=torch.float64)
-        edge[:, :, place:] = 1
-        shrunk = shrink_chroma(edge, spec)
-        assert shrunk.min() > -0.11 and shrunk.max() < 1.11
-        enlarged = enlarge_chroma(edge, (96, 96), spec)
-        assert enlarged.min() > -0.0626 and enlarged.max() < 1.0626
-
-
 def ffmpeg_frame(planes: tuple[Tensor, ...], name: str) -> av.VideoFrame:
     frame = av.VideoFrame(int(planes[0].shape[2]), int(planes[0].shape[1]), name)
     for plane, values in zip(frame.planes, planes, strict=True):
@@ -379,118 +338,6 @@ def test_cuda_and_cpu_make_the_same_planes() -> None:
         on_device = batch_of(tuple(plane.cuda() for plane in here), spec)
         error = color.to_rgb(batch_of(here, spec)).double() - color.to_rgb(on_device).cpu().double()
         assert error.abs().max() <= (1 if depth == 8 else 1e-5)
-
-
-def test_tags_name_the_resolved_colour() -> None:
-    assert color.h273_tags(ColorSpec()) == (1, 1, 1, 1)
-    assert color.h273_tags(ColorSpec(matrix="bt601", primaries=5, transfer=6)) == (5, 5, 6, 1)
-    assert color.h273_tags(ColorSpec(matrix="bt601", primaries=6, transfer=6)) == (6, 6, 6, 1)
-    assert color.h273_tags(ColorSpec(matrix="rgb", transfer=13, range="full")) == (0, 1, 13, 2)
-    # What is tagged is resolved to the same again.
-    for matrix, levels in product(YUV, RANGES):
-        spec = ColorSpec(matrix=matrix, primaries=9, transfer=16, range=levels, siting="topleft")
-        tags = color.h273_tags(spec)
-        again = color.resolve_color(
-            pixel_format=color.pixel_format_name(spec),
-            width=720,
-            height=576,
-            matrix=tags.matrix,
-            primaries=tags.primaries,
-            transfer=tags.transfer,
-            color_range=tags.range,
-            siting="topleft",
-        )
-        assert again == spec
-
-
-@pytest.mark.parametrize(
-    ("size", "matrix", "primaries", "transfer"),
-    [
-        ((1920, 1080), "bt709", 1, 1),
-        ((1280, 536), "bt709", 1, 1),  # wide screen cut to its picture
-        ((1024, 720), "bt709", 1, 1),
-        ((720, 576), "bt601", 5, 6),
-        ((720, 480), "bt601", 6, 6),
-        ((720, 486), "bt601", 6, 6),
-        ((640, 360), "bt601", 1, 1),
-        ((320, 180), "bt601", 1, 1),
-    ],
-)
-def test_untagged_video_is_resolved_by_size(
-    size: tuple[int, int], matrix: Matrix, primaries: int, transfer: int
-) -> None:
-    spec = color.resolve_color(pixel_format="yuv420p", width=size[0], height=size[1], codec="h264")
-    assert spec == ColorSpec(matrix, primaries, transfer, "limited", 8, (2, 2), "left")
-
-
-def resolve(pixel_format: str, codec: str = "", siting: Siting | None = None, **tags: int) -> ColorSpec:
-    return color.resolve_color(
-        pixel_format=pixel_format, width=640, height=480, codec=codec, siting=siting, **tags
-    )
-
-
-def test_tags_win_over_guesses() -> None:
-    spec = resolve("yuv420p10le", "hevc", "topleft", matrix=9, primaries=9, transfer=16, color_range=1)
-    assert spec == ColorSpec("bt2020", 9, 16, "limited", 10, (2, 2), "topleft")
-    assert resolve("yuv444p", matrix=1, primaries=6).primaries == 6
-    assert resolve("yuv420p", color_range=2).range == "full"
-
-
-def test_partial_tags_are_completed() -> None:
-    assert resolve("yuv420p10le", primaries=9).matrix == "bt2020"
-    assert resolve("yuv420p10le", transfer=18) == ColorSpec("bt2020", 9, 18, depth=10)
-    assert resolve("yuv420p10le", matrix=9).transfer == 14
-    assert resolve("yuv420p12le", matrix=9).transfer == 15
-    assert resolve("yuv420p", matrix=7).primaries == 7
-    # Reserved code points, and the matrix of RGB on planes of YUV, say nothing.
-    assert resolve("yuv420p", matrix=3, primaries=0, transfer=3) == resolve("yuv420p")
-    assert resolve("yuv420p", matrix=0) == resolve("yuv420p")
-
-
-def test_ranges_that_formats_and_codecs_imply() -> None:
-    assert resolve("yuvj420p", "h264").range == "full"
-    assert resolve("yuvj420p", color_range=1).range == "full"
-    assert resolve("yuv420p", "mjpeg").range == "full"
-    assert resolve("yuv420p", "webp").range == "limited"
-    assert resolve("gray", "png").range == "full"
-    assert resolve("gray10le", "hevc").range == "limited"
-    assert resolve("gray", color_range=1).range == "limited"
-    rgb = resolve("bgra", "png", matrix=1, color_range=1)
-    assert rgb == ColorSpec("rgb", 1, 13, "full", 8, (1, 1), "left", alpha=True)
-
-
-def test_jpeg_is_bt601_at_every_size() -> None:
-    spec = color.resolve_color(pixel_format="yuvj422p", width=4000, height=3000, codec="mjpeg")
-    assert spec == ColorSpec("bt601", 1, 1, "full", 8, (1, 2), "center")
-
-
-@pytest.mark.parametrize(
-    ("pixel_format", "codec", "siting"),
-    [
-        ("yuv420p", "h264", "left"),
-        ("yuvj420p", "h264", "left"),  # telephones: full range, but H.264's place
-        ("yuv420p", "hevc", "left"),
-        ("yuv420p", "mpeg2video", "left"),
-        ("yuv420p", "mpeg4", "left"),
-        ("yuv420p", "mpeg1video", "center"),
-        ("yuvj420p", "mjpeg", "center"),
-        ("yuv420p", "webp", "center"),
-        ("yuv420p", "vp9", "left"),
-        ("yuv420p", "dvvideo", "topleft"),
-        ("yuv422p10le", "prores", "left"),
-        ("yuv444p", "mjpeg", "left"),
-    ],
-)
-def test_untagged_siting(pixel_format: str, codec: str, siting: Siting) -> None:
-    assert resolve(pixel_format, codec).siting == siting
-
-
-def test_what_cannot_be_read_is_refused() -> None:
-    with pytest.raises(InputError, match="ICtCp"):
-        resolve("yuv420p10le", matrix=14)
-    for name in ("grayf32le", "bayer_rggb8", "xyz12le", "cuda", "nonsense"):
-        with pytest.raises(InputError, match=name):
-            resolve(name)
 
 
 def test_gray_spec_keeps_its_own_weights() -> None:
