@@ -44,16 +44,16 @@ _PRIMARIES = frozenset({1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 22})  # H.273 table 2
 _TRANSFERS = frozenset({1, *range(4, 19)})  # H.273 table 3
 _PQ, _HLG = 16, 18
 
-_JPEG_CODECS = frozenset({"mjpeg", "mjpegb", "jpegls", "jpeg2000", "libopenjpeg", "webp", "libwebp"})
+_JPEG_CODECS = frozenset({"mjpeg", "mjpegb", "jpegls", "jpeg2000", "webp"})
 """JFIF, sYCC and WebP mean BT.601 whatever the size of the picture."""
 
-_CENTRED_CODECS = _JPEG_CODECS | {"mpeg1video", "h261", "h263", "flv", "theora", "vp3", "speedhq"}
+_CENTRED_CODECS = _JPEG_CODECS | {"mpeg1video", "h261", "h263", "flv1", "theora", "vp3", "speedhq"}
 """Chroma in the middle of its block by the codec's own standard (libavutil, AVCHROMA_LOC_CENTER)."""
 
 _LEFT_CODECS = frozenset({"h264", "hevc", "vvc", "mpeg2video", "mpeg4"})
 """H.264 and H.265, annex E: a sample location that is not sent is 0; MPEG-2 and MPEG-4 know no other."""
 
-_LIMITED_CODECS = _LEFT_CODECS | {"mpeg1video", "vp8", "vp9", "av1", "libdav1d", "libaom-av1", "prores"}
+_LIMITED_CODECS = _LEFT_CODECS | {"mpeg1video", "vp8", "vp9", "av1", "prores"}
 """Their standards read an absent full-range flag as limited, so also for gray pictures."""
 
 
@@ -91,7 +91,7 @@ def resolve_color(
 
     `matrix`, `primaries`, `transfer` are code points of H.273 (2: unspecified), `color_range` is
     FFmpeg's (0: unspecified, 1: limited, 2: full), `pixel_format` its name of the decoded frames'
-    format, `codec` its name of the decoder; `siting` is None where the stream does not say.
+    format, `codec` its canonical name of the codec; `siting` is None where the stream does not say.
 
     What is not tagged is guessed as mpv does (video/csputils.c and video/mp_image.c), VLC and Kodi
     alike: YUV of at least 1280 columns or more than 576 rows is BT.709, smaller is BT.601. BT.601 of
@@ -162,7 +162,7 @@ def _range(color_range: int, planar: PlanarFormat, codec: str) -> Range:
         return "full"
     if color_range in (1, 2):
         return "limited" if color_range == 1 else "full"
-    if codec in _JPEG_CODECS - {"webp", "libwebp"}:
+    if codec in _JPEG_CODECS - {"webp"}:
         return "full"
     return "full" if planar.family == "gray" and codec not in _LIMITED_CODECS else "limited"
 
