@@ -115,12 +115,11 @@ def to_rgb(batch: FrameBatch) -> Tensor:
     count, device = len(batch), batch.planes[0].device
     dtype = torch.uint8 if color.depth == 8 else torch.float32
     rgb = torch.empty(count, height, width, 3, dtype=dtype, device=device)
+    opaque = batch.planes[: color.channels - color.alpha]
     step = _frames_at_once((height, width), device)
     for start in range(0, count, step):
-        planes = [
-            plane[start : start + step] for plane in batch.planes[: 1 if color.matrix == "gray" else 3]
-        ]
-        _rgb_of(planes, color, rgb[start : start + step])
+        part = slice(start, start + step)
+        _rgb_of([plane[part] for plane in opaque], color, rgb[part])
     return rgb
 
 
@@ -196,7 +195,7 @@ def _planes_of(rgb: Tensor, color: ColorSpec, out: list[Tensor]) -> None:
                 _store(_floats(channel).mul_(scale), levels.luma_zero, levels, plane)
         return
     red, green, blue = (_floats(rgb[..., index]) for index in range(3))
-    mix = _mix("gray" if color.matrix == "gray" else color.matrix)
+    mix = _mix(color.matrix)
     luma = green.mul_(mix.green_weight).add_(red, alpha=mix.red_weight).add_(blue, alpha=mix.blue_weight)
     if color.matrix != "gray":
         for plane, primary, reach in ((out[1], blue, mix.blue_u), (out[2], red, mix.red_v)):
