@@ -95,9 +95,9 @@ def resolve_color(
 
     What is not tagged is guessed as mpv does (video/csputils.c and video/mp_image.c): YUV of at least
     1280 columns or more than 576 rows is BT.709, smaller is BT.601. BT.601 of 576 rows has the primaries
-    of 625 lines, of 480 or 486 those of 525, of any other size BT.709's. YUV is limited unless its format
-    or codec is JPEG's, RGB is full range sRGB. Beyond mpv: primaries of BT.2020, PQ and HLG imply the
-    matrix of BT.2020.
+    of 625 lines, of 480 or 486 those of 525, of any other size BT.709's. YUV is limited unless its
+    format or codec is JPEG's, RGB is full range sRGB. Beyond mpv: primaries of BT.2020, PQ and HLG imply
+    the matrix of BT.2020.
 
     Raises InputError for pixel formats and matrices that are not supported.
     """
