@@ -91,7 +91,8 @@ CONTAINERS = (
         chapters=False,
         constant_rate=True,
     ),
-    Container("nut", (".nut",), _MKV_VIDEO - {"prores"}),
+    # NUT's syncpoints hold decoding times as unsigned numbers.
+    Container("nut", (".nut",), _MKV_VIDEO - {"prores"}, stores_dts=True),
 )
 
 

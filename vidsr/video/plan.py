@@ -9,6 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from av.container import InputContainer
+from av.stream import Discard, Disposition, Stream
+
 from vidsr.video.color_tags import ColorTags
 
 Action = Literal["upscale", "copy", "convert", "attach", "rebuild", "drop"]
@@ -37,6 +40,7 @@ class StreamPlan:
     language: str = "und"
     title: str = ""
     disposition: int = 0  # FFmpeg's bits
+    shown_disposition: int = 0  # those of them that the container can say, as a rehearsal showed
     start: Fraction | None = None  # seconds, of its first packet on the source's clock
     codec_delay: Fraction = Fraction(0)  # seconds of warm-up that the result's track header must state
     reason: str = ""  # why it is converted, rebuilt or dropped
@@ -72,6 +76,9 @@ class RemuxPlan:
     display_matrix: tuple[int, ...] | None = None
     frame_rate: Fraction | None = None  # nominal; whether it is constant shows in the times
     all_tags: bool = False  # whether the muxer is told to keep tags it has no standard name for
+    lost: tuple[
+        str, ...
+    ] = ()  # tags without a place in the container: "file: comment", "stream 1: title"
     notices: tuple[str, ...] = ()
 
     @property
@@ -87,6 +94,30 @@ class RemuxPlan:
     def to_json(self) -> dict[str, object]:
         """Plain values for a manifest; fractions and paths as text."""
         return {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
+
+
+def matched_streams(plan: RemuxPlan, result: InputContainer) -> dict[int, Stream]:
+    """The streams of a joined file by the index that they have in the source.
+
+    The order is that of the source, but cover art may come last, and streams that the muxer made by
+    itself (the text track of MP4's chapters, a time code track) belong to nothing in the source.
+    """
+    covers = [stream for stream in result.streams if stream.disposition & Disposition.attached_pic]
+    tracks = [
+        stream
+        for stream in result.streams
+        if stream not in covers
+        and stream.type != "attachment"
+        and not (
+            stream.type == "data" and (stream.discard == Discard.all or "timecode" in stream.metadata)
+        )
+    ]
+    matched = {}
+    for stream in plan.kept:
+        rest = covers if stream.disposition & Disposition.attached_pic else tracks
+        if rest:
+            matched[stream.index] = rest.pop(0)
+    return matched
 
 
 def file_tags(metadata: Mapping[str, str]) -> dict[str, str]:

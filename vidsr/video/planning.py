@@ -21,7 +21,7 @@ from vidsr.video.color_tags import h273_tags
 from vidsr.video.containers import PLAIN_TEXT, Container, codec_of, container_for
 from vidsr.video.heads import Head, codec_name, read_heads
 from vidsr.video.plan import RemuxPlan, StreamPlan
-from vidsr.video.rehearsal import REFUSALS, lost_tags, rehearse
+from vidsr.video.rehearsal import REFUSALS, read_back, rehearse
 from vidsr.video.source import open_input
 from vidsr.video.timeline import scan_timeline
 
@@ -89,8 +89,8 @@ def plan_remux(
                 f"{target}: {suffix} cannot hold {', '.join(dropped)}: {_remedy(container, streams)}"
             )
         plan = replace(draft, streams=streams, shift=shift)
-        plan, lost = _keep_tags(plan, container, file, heads)
-        return replace(plan, notices=_notices(plan, dropped, lost))
+        plan = _keep_tags(plan, container, file, heads)
+        return replace(plan, notices=_notices(plan, dropped))
 
 
 def _choose(draft: RemuxPlan, container: Container, file: InputContainer, head: Head) -> StreamPlan:
@@ -222,15 +222,19 @@ def _require_constant_rate(
 
 def _keep_tags(
     plan: RemuxPlan, container: Container, file: InputContainer, heads: Sequence[Head]
-) -> tuple[RemuxPlan, tuple[str, ...]]:
-    """Find which tags would be lost, and let the muxer keep more if it can."""
-    lost = lost_tags(plan, file, rehearse(plan, container, file, heads))
-    if lost and container.negative_times:
+) -> RemuxPlan:
+    """Find which tags and marks would be lost, and let the muxer keep more if it can."""
+    echo = read_back(plan, file, rehearse(plan, container, file, heads))
+    if echo.lost and container.negative_times:
         fuller = replace(plan, all_tags=True)
-        fewer = lost_tags(fuller, file, rehearse(fuller, container, file, heads))
-        if len(fewer) < len(lost):
-            return fuller, fewer
-    return plan, lost
+        second = read_back(fuller, file, rehearse(fuller, container, file, heads))
+        if len(second.lost) < len(echo.lost):
+            plan, echo = fuller, second
+    streams = tuple(
+        replace(stream, shown_disposition=echo.dispositions.get(stream.index, 0))
+        for stream in plan.streams
+    )
+    return replace(plan, streams=streams, lost=echo.lost)
 
 
 def _remedy(container: Container, streams: Sequence[StreamPlan]) -> str:
@@ -243,7 +247,7 @@ def _remedy(container: Container, streams: Sequence[StreamPlan]) -> str:
     return " or ".join([*ways, "leave out what does not fit with --drop-incompatible"])
 
 
-def _notices(plan: RemuxPlan, dropped: Sequence[str], lost: Sequence[str]) -> tuple[str, ...]:
+def _notices(plan: RemuxPlan, dropped: Sequence[str]) -> tuple[str, ...]:
     notices = [f"left out, since {plan.suffix} cannot hold it: {name}" for name in dropped]
     for stream in plan.streams:
         if stream.action == "convert":
@@ -256,6 +260,13 @@ def _notices(plan: RemuxPlan, dropped: Sequence[str], lost: Sequence[str]) -> tu
             f"all times are {float(plan.shift):g} s later than in the source, since {plan.suffix} holds"
             " none before zero; nothing moves against anything else"
         )
-    if lost:
-        notices.append(f"tags that {plan.suffix} has no place for: {', '.join(lost)}")
+    unmarked = [
+        f"stream {stream.index}: {mark.name}"
+        for stream in plan.kept
+        for mark in Disposition(stream.disposition & ~stream.shown_disposition)
+    ]
+    if plan.lost or unmarked:
+        notices.append(
+            f"{plan.suffix} has no place for these tags: {', '.join([*plan.lost, *unmarked])}"
+        )
     return tuple(notices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -12,7 +13,8 @@ from av.packet import Packet
 
 from vidsr.video.containers import Container
 from vidsr.video.heads import Head, copy_packet
-from vidsr.video.plan import RemuxPlan, file_tags, stream_tags
+from vidsr.video.matroska import RESERVE
+from vidsr.video.plan import RemuxPlan, file_tags, matched_streams, stream_tags
 from vidsr.video.target import Target
 
 REFUSALS = (av.FFmpegError, ValueError, OSError)
@@ -38,15 +40,30 @@ def rehearse(
     return memory.getvalue()
 
 
-def lost_tags(plan: RemuxPlan, file: InputContainer, rehearsed: bytes) -> tuple[str, ...]:
-    """The tags of the source that the rehearsed file does not hold, as "stream 1: title"."""
+@dataclass(frozen=True)
+class Echo:
+    """What a rehearsed file says of itself, read back."""
+
+    lost: tuple[str, ...]  # tags of the source that it does not hold, as "stream 1: title"
+    dispositions: Mapping[int, int]  # by the stream's index in the source
+
+
+def read_back(plan: RemuxPlan, file: InputContainer, rehearsed: bytes) -> Echo:
+    """Compare the tags and marks of a rehearsed file with the source's."""
     with av.open(io.BytesIO(rehearsed), "r", metadata_errors="replace") as result:
         lost = [f"file: {key}" for key in _missing(file_tags(file.metadata), result.metadata)]
-        for stream, copy in zip(plan.kept, result.streams, strict=False):
+        matched = matched_streams(plan, result)
+        for stream in plan.kept:
             original = file.streams[stream.index].metadata
             wanted = stream_tags(original, upscaled=stream.action == "upscale")
-            lost += [f"stream {stream.index}: {key}" for key in _missing(wanted, copy.metadata)]
-    return tuple(lost)
+            wanted["language"] = stream.language
+            copy = matched.get(stream.index)
+            # A transport stream's audio may need more packets to be recognised; it keeps no tags anyway.
+            found = {"language": "und"} | copy.metadata if copy is not None else {}
+            if "title" in found:  # in Matroska still with the room for corrections
+                found["title"] = found["title"].removesuffix(RESERVE)
+            lost += [f"stream {stream.index}: {key}" for key in _missing(wanted, found)]
+        return Echo(tuple(lost), {index: int(copy.disposition) for index, copy in matched.items()})
 
 
 def _missing(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

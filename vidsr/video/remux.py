@@ -78,20 +78,23 @@ class _Video:
 
     @classmethod
     def load(cls, segments: Sequence[Path]) -> _Video:
-        if not segments:
-            raise OutputError("there are no segments to join")
-        records = []
+        held: list[Path] = []
+        records: list[SegmentRecord] = []
         for path in segments:
             record = SegmentRecord.load(record_path(path))
             if record is None or not path.is_file():
                 raise OutputError(f"{path}: is not a finished segment: run the same command again")
-            records.append(record)
+            if record.frames:  # a stretch of time without a frame makes an empty segment
+                held.append(path)
+                records.append(record)
+        if not records:
+            raise OutputError("there is not one frame to join")
         if len({record.time_base for record in records}) > 1:
             raise OutputError(f"{segments[0].parent}: the segments tell time differently: use --restart")
-        for (_, before), (path, after) in pairwise(zip(segments, records, strict=True)):
-            if before.pts and after.pts and after.pts[0] <= before.pts[-1]:
+        for (_, before), (path, after) in pairwise(zip(held, records, strict=True)):
+            if after.pts[0] <= before.pts[-1]:
                 raise OutputError(f"{path}: begins before the segment before it ends: use --restart")
-        return cls(tuple(segments), tuple(records))
+        return cls(tuple(held), tuple(records))
 
     @property
     def time_base(self) -> Fraction:

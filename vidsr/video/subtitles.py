@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from fractions import Fraction
 from typing import Any
@@ -10,9 +11,12 @@ from av.codec.context import CodecContext
 from av.packet import Packet
 from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.stream import SubtitleStream
+from av.subtitles.subtitle import AssSubtitle
 
 # Boxes behind the text of an MP4 text sample (3GPP TS 26.245): only styles have a counterpart.
 _TRANSLATED_BOXES = frozenset({b"styl"})
+
+_STYLE = re.compile(r"\{\\[^}]*\}")  # an override of ASS
 
 
 class SubtitleConverter:
@@ -25,7 +29,7 @@ class SubtitleConverter:
     def __init__(self, template: SubtitleStream, codec: str) -> None:
         self.codec = codec
         self.altered = 0
-        self._source_codec = template.codec_context.name
+        self._source_codec = template.codec_context.codec.canonical_name
         self._decoder = _decoder(self._source_codec, template.codec_context.extradata)
         self.header = self._decoder.subtitle_header or b""
         self._encoder = _encoder(codec, self.header)
@@ -53,6 +57,17 @@ class SubtitleConverter:
 def is_gap(codec: str, data: bytes) -> bool:
     """Whether a subtitle packet says nothing: MP4 fills the time between two texts with such."""
     return codec == "mov_text" and (len(data) < 2 or data[:2] == b"\0\0")
+
+
+def spoken_text(stream: SubtitleStream, packet: Packet[Any]) -> str | None:
+    """The words of a text subtitle, without styles; None for a picture, or nothing."""
+    subtitle = stream.codec_context.decode2(packet)
+    if subtitle is None:
+        return None
+    lines = [rect.ass.decode(errors="replace") for rect in subtitle if isinstance(rect, AssSubtitle)]
+    # FFmpeg's ASS events: eight fields, each ended by a comma, then the text.
+    texts = [_STYLE.sub("", line.split(",", 8)[-1]) for line in lines]
+    return "\n".join(text.replace("\\N", "\n").strip() for text in texts) if texts else None
 
 
 def _boxes(codec: str, data: bytes) -> frozenset[bytes]:

@@ -1,0 +1,344 @@
+"""Proving that a finished file is what the source demands, before it gets its name.
+
+The file is opened as any player would, and everything in it is compared with the source, which is read
+again too: nothing that the joiner remembers is believed, only what the plan promised.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import AttachmentStream, Disposition, Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vidsr.errors import InputError, ProofError
+from vidsr.progress import Finished, Progress, Started, silent
+from vidsr.video.color_tags import ColorTags
+from vidsr.video.heads import codec_name
+from vidsr.video.plan import RemuxPlan, StreamPlan, file_tags, matched_streams, stream_tags
+from vidsr.video.probe import display_matrix
+from vidsr.video.scan import StreamScan, scan_streams
+from vidsr.video.source import open_input
+
+MILLISECOND = Fraction(1, 1000)
+"""How far any packet may lie from its time in the source, against the video: what the ear forgives is
+twenty times as much, but nothing here has a reason to be off by more than a clock's rounding."""
+
+
+@dataclass(frozen=True)
+class ProofReport:
+    """What was compared, and how far it was off."""
+
+    frames: int  # of the upscaled video, each at its time
+    missing_frames: int  # of the source, which its damaged packets did not give
+    time_error_s: float  # largest of a frame, from the rounding of the container's clock
+    streams: int  # kept besides the video
+    packets: int  # copied or converted
+    bytes: int  # compared by digest
+    sync_error_s: float  # largest of a packet of the other streams
+    chapters: int
+    attachments: int
+    duration_s: float  # from the first frame to the end of the last
+    checks: tuple[str, ...]  # what was found to be right, in words
+
+
+def prove(
+    source: Path,
+    result: Path,
+    plan: RemuxPlan,
+    expected_pts: Sequence[int],
+    time_base: Fraction,
+    *,
+    source_pts: Sequence[int] | None = None,
+    decode_errors: int = 0,
+    progress: Progress = silent,
+) -> ProofReport:
+    """Compare a joined file with its source and with what was planned.
+
+    `expected_pts` are the times of all upscaled frames in ticks of `time_base`, rising; `source_pts`,
+    in the same ticks, those that the source's packets promise, or None where the rate was changed on
+    request. The source may promise at most `decode_errors` frames more than there are.
+
+    Raises ProofError, naming the file, with the first thing that is wrong; InputError if the source
+    cannot be opened.
+    """
+    if not expected_pts:
+        raise ProofError(f"{result}: there is not one frame to expect")
+    proof = _Proof(source, result, plan)
+    progress(Started("prove", None))
+    missing = proof.frames_of_source(expected_pts, source_pts, decode_errors)
+    try:
+        with open_input(source) as old, open_input(result) as new:
+            proof.tracks(old, new)
+            matched = matched_streams(plan, new)
+            indices = {stream.index for stream in plan.kept}
+            before = scan_streams(old, indices - {plan.main_stream})
+            after = scan_streams(new, {stream.index for stream in matched.values()})
+            video = after[matched[plan.main_stream].index]
+            time_error = proof.video_times(video, expected_pts, time_base)
+            sync_error = Fraction(0)
+            for stream in plan.kept:
+                if stream.index != plan.main_stream:
+                    found = after[matched[stream.index].index]
+                    sync_error = max(sync_error, proof.copied(stream, before[stream.index], found))
+            proof.chapters(old, new)
+            attachments = proof.attachments(old, new)
+            copies = [after[matched[index].index] for index in before]
+        with open_input(result) as new:
+            main = matched_streams(plan, new)[plan.main_stream]
+            proof.pictures(new, main, max(video.pts) * video.time_base)
+    except InputError as error:
+        if str(error).startswith(str(result)):
+            raise ProofError(f"{error}; it was not put in place") from error
+        raise
+    except av.FFmpegError as error:
+        raise proof.wrong(f"cannot be read back: {error}") from error
+    progress(Finished("prove"))
+    return ProofReport(
+        frames=len(expected_pts),
+        missing_frames=missing,
+        time_error_s=float(time_error),
+        streams=len(copies),
+        packets=sum(scan.packets for scan in copies),
+        bytes=sum(scan.bytes for scan in copies),
+        sync_error_s=float(sync_error),
+        chapters=plan.chapters,
+        attachments=attachments,
+        duration_s=float((video.end or 0) - (video.first or 0)),
+        checks=tuple(proof.checks),
+    )
+
+
+class _Proof:
+    """The single comparisons; each raises ProofError, or is entered in `checks`."""
+
+    def __init__(self, source: Path, result: Path, plan: RemuxPlan) -> None:
+        self.source, self.result, self.plan = source, result, plan
+        self.checks: list[str] = []
+
+    def wrong(self, reason: str) -> ProofError:
+        """The error that says what differs."""
+        return ProofError(f"{self.result}: {reason}; it was not put in place")
+
+    def frames_of_source(
+        self, expected: Sequence[int], promised: Sequence[int] | None, decode_errors: int
+    ) -> int:
+        """All frames that the source promises were upscaled, but for those it could not give."""
+        if promised is None:
+            return 0
+        strange = sorted(set(expected) - set(promised))
+        if strange:
+            raise self.wrong(
+                f"{len(strange)} frames at times the source does not have, first {strange[0]}"
+            )
+        missing = len(set(promised)) - len(set(expected))
+        if missing > decode_errors:
+            raise self.wrong(
+                f"{missing} frames of the source are missing, and only {decode_errors} decoding errors"
+                " were counted"
+            )
+        self.checks.append("every frame of the source")
+        return missing
+
+    def tracks(self, old: InputContainer, new: InputContainer) -> None:
+        """All planned streams are there, and are what they were; nothing else is."""
+        plan = self.plan
+        matched = matched_streams(plan, new)
+        for stream in plan.kept:
+            copy = matched.get(stream.index)
+            if copy is None:
+                raise self.wrong(f"{stream.label} is missing")
+            if copy.type != stream.kind or codec_name(copy) != stream.target_codec:
+                raise self.wrong(
+                    f"{stream.label} is {copy.type} ({codec_name(copy)}), not {stream.target_codec}"
+                )
+            if int(copy.disposition) != stream.shown_disposition:
+                raise self.wrong(
+                    f"{stream.label} is marked {_marks(int(copy.disposition))}, not"
+                    f" {_marks(stream.shown_disposition)}"
+                )
+            wanted = stream_tags(old.streams[stream.index].metadata, upscaled=stream.action == "upscale")
+            wanted["language"] = stream.language
+            self._tags(f"stream {stream.index}", wanted, {"language": "und"} | copy.metadata)
+        self._tags("file", file_tags(old.metadata), new.metadata)
+        self.checks.append("streams, codecs, languages, marks, tags")
+
+    def _tags(self, whose: str, wanted: dict[str, str], found: dict[str, str]) -> None:
+        there = {key.lower(): value for key, value in found.items()}
+        for key, value in wanted.items():
+            if f"{whose}: {key}" in self.plan.lost:
+                continue
+            if there.get(key.lower()) != value:
+                raise self.wrong(f"{whose} has the tag {key}={there.get(key.lower())!r}, not {value!r}")
+
+    def video_times(self, video: StreamScan, expected: Sequence[int], time_base: Fraction) -> Fraction:
+        """Every frame is there once, at its time."""
+        if video.packets != len(expected):
+            raise self.wrong(f"the video has {video.packets} frames, not {len(expected)}")
+        found = sorted(video.pts)
+        twice = next((a for a, b in pairwise(found) if a == b), None)
+        if twice is not None:
+            raise self.wrong(f"two frames are shown at {float(twice * video.time_base):.6f} s")
+        tick = video.time_base
+        closest = min((b - a for a, b in pairwise(expected)), default=1) * time_base
+        # On a clock too coarse to tell two frames apart one of them has to move by a tick.
+        tolerance = tick / 2 if closest >= tick else tick * 3 / 2
+        largest = Fraction(0)
+        for number, (pts, wanted) in enumerate(zip(found, expected, strict=True)):
+            due = wanted * time_base + self.plan.shift
+            error = abs(pts * tick - due)
+            if error > tolerance:
+                raise self.wrong(
+                    f"frame {number} is shown at {float(pts * tick):.6f} s, not at {float(due):.6f} s"
+                )
+            largest = max(largest, error)
+        self.checks.append(f"{len(found)} frames, each at its time")
+        return largest
+
+    def copied(self, stream: StreamPlan, old: StreamScan, new: StreamScan) -> Fraction:
+        """A stream says the same as in the source, at the same times. Returns the largest error."""
+        name = stream.label
+        if stream.action == "convert":
+            if old.texts != new.texts:
+                place = bisect_left([a == b for a, b in zip(old.texts, new.texts, strict=False)], True)
+                raise self.wrong(f"{name} does not say the same any more, from text {place} on")
+        elif (old.bytes, old.digest) != (new.bytes, new.digest):
+            raise self.wrong(
+                f"{name} holds {new.packets} packets of {new.bytes} bytes; in the source these are"
+                f" {old.packets} of {old.bytes}"
+                if old.bytes != new.bytes
+                else f"{name} does not hold the same bytes as in the source"
+            )
+        largest = Fraction(0)
+        if stream.codec.startswith("pcm_"):
+            # Each container cuts it in pieces of its own.
+            pairs = [(old.first, new.first)]
+        else:
+            if len(old.pts) != len(new.pts):
+                raise self.wrong(f"{name} has {len(new.pts)} packets, not {len(old.pts)}")
+            pairs = [
+                (a * old.time_base, b * new.time_base) for a, b in zip(old.pts, new.pts, strict=True)
+            ]
+        if stream.kind == "audio":
+            pairs += [(old.heard, new.heard)] if self._tells_warm_up(stream) else []
+        for number, (before, after) in enumerate(pairs):
+            if before is None or after is None:
+                continue
+            error = abs(after - before - self.plan.shift)
+            if error > max(MILLISECOND, new.time_base / 2):
+                raise self.wrong(
+                    f"{name} is {float(error * 1000):.3f} ms off against the video from packet {number} on"
+                )
+            largest = max(largest, error)
+        if stream.kind == "audio" and old.end is not None and new.end is not None:
+            off = abs(new.end - old.end - self.plan.shift)
+            if self._tells_warm_up(stream) and off > MILLISECOND + new.time_base:
+                raise self.wrong(f"{name} ends {float(off * 1000):.3f} ms off")
+        self.checks.append(f"{name}: {new.packets} packets, {new.bytes} bytes")
+        return largest
+
+    def _tells_warm_up(self, stream: StreamPlan) -> bool:
+        """Whether the container can say what of the first and last packet is not to be heard."""
+        return self.plan.container in ("mp4", "mov", "matroska", "webm")
+
+    def chapters(self, old: InputContainer, new: InputContainer) -> None:
+        """The chapters are all there, with their names and times."""
+        wanted = old.chapters() if self.plan.chapters else []
+        found = new.chapters()
+        if len(found) != len(wanted):
+            raise self.wrong(f"there are {len(found)} chapters, not {len(wanted)}")
+        for number, (before, after) in enumerate(zip(wanted, found, strict=True)):
+            name = before["metadata"].get("title", "")
+            if after["metadata"].get("title", "") != name:
+                raise self.wrong(
+                    f"chapter {number} is called {after['metadata'].get('title', '')!r}, not {name!r}"
+                )
+            due = before["start"] * (before["time_base"] or MILLISECOND) + self.plan.shift
+            start = after["start"] * (after["time_base"] or MILLISECOND)
+            if abs(start - due) > MILLISECOND:
+                raise self.wrong(
+                    f"chapter {number} begins at {float(start):.3f} s, not {float(due):.3f} s"
+                )
+        if wanted:
+            self.checks.append(f"{len(wanted)} chapters")
+
+    def attachments(self, old: InputContainer, new: InputContainer) -> int:
+        """Attached files came along byte by byte."""
+        planned = [stream for stream in self.plan.streams if stream.action == "attach"]
+        found = _attached(new)
+        for stream in planned:
+            original = old.streams[stream.index]
+            if not isinstance(original, AttachmentStream):
+                if not any(copy.disposition & Disposition.attached_pic for copy in new.streams):
+                    raise self.wrong("the cover art is missing")
+                continue
+            name = original.metadata.get("filename", "")
+            if name not in found:
+                raise self.wrong(f"the attached file {name!r} is missing")
+            if found[name] != original.data:
+                raise self.wrong(f"the attached file {name!r} does not hold the same bytes")
+        if planned:
+            self.checks.append(f"{len(planned)} attached files")
+        return len(planned)
+
+    def pictures(self, new: InputContainer, stream: Stream, last_s: Fraction) -> None:
+        """The first and the last frame decode, in the size, shape and colour they should have."""
+        assert isinstance(stream, VideoStream)
+        first = next(iter(new.decode(stream)), None)
+        if first is None:
+            raise self.wrong("the first frame does not decode")
+        self._geometry(first, stream)
+        base = stream.time_base or MILLISECOND
+        end = round(last_s / base)
+        new.seek(end, stream=stream)
+        times = [frame.pts for frame in new.decode(stream) if frame.pts is not None]
+        if not times or times[-1] != end:
+            raise self.wrong("the last frame does not decode")
+        self.checks.append("first and last frame decode")
+
+    def _geometry(self, frame: VideoFrame, stream: VideoStream) -> None:
+        plan = self.plan
+        if (frame.width, frame.height) != (plan.width, plan.height):
+            raise self.wrong(f"frames are {frame.width}x{frame.height}, not {plan.width}x{plan.height}")
+        ratio = stream.sample_aspect_ratio or Fraction(1)
+        if abs(ratio - plan.sample_aspect_ratio) * plan.width > plan.sample_aspect_ratio:
+            raise self.wrong(f"pixels are {ratio}, not {plan.sample_aspect_ratio} as wide as high")
+        wanted, found = _turn(plan.display_matrix), _turn(display_matrix(frame))
+        if any(abs(a - b) > 0.001 for a, b in zip(wanted, found, strict=True)):
+            raise self.wrong(f"the picture is turned by the matrix {found}, not {wanted}")
+        tags = ColorTags(
+            int(frame.colorspace),
+            int(frame.color_primaries),
+            int(frame.color_trc),
+            int(frame.color_range),
+        )
+        if tags != plan.color:
+            raise self.wrong(f"the colour is tagged {tags}, not {plan.color}")
+        self.checks.append("size, shape of pixels, rotation, colour tags")
+
+
+def _turn(matrix: Sequence[int] | None) -> tuple[float, ...]:
+    """The turning part of a display matrix (libavutil/display.h: 16.16 fixed point)."""
+    if matrix is None:
+        return (1.0, 0.0, 0.0, 1.0)
+    return tuple(matrix[i] / 65536 for i in (0, 1, 3, 4))
+
+
+def _marks(disposition: int) -> str:
+    return "+".join(str(mark.name) for mark in Disposition(disposition)) or "nothing"
+
+
+def _attached(file: InputContainer) -> dict[str, bytes]:
+    return {
+        stream.metadata.get("filename", ""): stream.data
+        for stream in file.streams
+        if isinstance(stream, AttachmentStream)
+    }
