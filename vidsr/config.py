@@ -257,6 +257,8 @@ class TrainConfig:
                 raise UsageError(
                     f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
                 )
+        if self.stage == "adversarial" and self.init is None:
+            raise UsageError("--stage adversarial continues a generator: give it with --init")
         if self.patch is not None and self.patch < 8:
             raise UsageError(f"--patch must be at least 8 LR pixels, not {self.patch}")
         if self.crop < 16 * self.scale:

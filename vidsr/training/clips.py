@@ -30,7 +30,9 @@ SAME = 3.0
 """Mean difference below which a clip repeats one that was already taken."""
 DARK, BRIGHT = 40, 160
 """Luma levels: what a fade or the ground of credits stays below, what their letters rise above."""
-SHARP = 0.002
+GROUND = 3.0
+"""Greatest deviation of the ground of credits, in levels: it is drawn, where a night is filmed."""
+SHARP = 0.001
 """Least share of detail in a frame's variance, see `sharpness`."""
 
 
@@ -80,8 +82,9 @@ def flaw(frame: Tensor) -> str | None:
     bright = float((levels > BRIGHT).float().mean())
     if dark > 0.98:
         return "black"
-    # Letters cover little of a dark ground, and almost nothing is in between.
-    if dark > 0.8 and bright > 0.002 and dark + bright > 0.95:
+    # Letters cover little of a dark, even ground, and almost nothing is in between.
+    lettered = dark > 0.8 and bright > 0.002 and dark + bright > 0.95
+    if lettered and float(levels[levels < DARK].std()) < GROUND:
         return "credits"
     return "blurred" if sharpness(frame) < SHARP else None
 
@@ -94,7 +97,8 @@ def luma(frames: Tensor) -> Tensor:
 def sharpness(frame: Tensor) -> float:
     """Share of a frame's variance that a 3x3 mean takes away; 0 for a flat frame.
 
-    Sharp photographs have 0.01 to 0.2, the same after a Gaussian blur of 2 pixels about 0.001.
+    Of 48 photographs the middle has 0.024, nine in ten more than 0.006, the least 0.0014; after a
+    Gaussian blur of 2 pixels the middle has 0.0002 and nine in ten less than 0.0008.
     """
     levels = luma(frame)[None, None]
     detail = levels - functional.avg_pool2d(levels, 3, stride=1, padding=1, count_include_pad=False)

@@ -68,6 +68,13 @@ class TrainState:
         """Where the networks are."""
         return next(self.generator.parameters()).device
 
+    def set_learning_rate(self, rate: float) -> None:
+        """Let both optimisers go on at this learning rate."""
+        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+            if optimizer is not None:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Mixed precision as configured; nothing in fp32."""
         if self.dtype == torch.float32:

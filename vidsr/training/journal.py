@@ -45,10 +45,20 @@ class Journal:
         curve = self.curves.get(name)
         return curve[-1][1] if curve else None
 
-    @property
-    def updates(self) -> int:
-        """Updates of all stages that are finished."""
-        return int(sum(stage["updates"] for stage in self.finished.values()))
+    def finish(self, stage: str, updates: int, seconds: float, patches: int) -> None:
+        """Write down how long a stage took."""
+        self.finished[stage] = {"updates": updates, "seconds": seconds, "patches": patches}
+
+    def updates_before(self, stage: str) -> int:
+        """Updates of the other stages, which are finished."""
+        return int(sum(past["updates"] for name, past in self.finished.items() if name != stage))
+
+    def in_words(self, scores: Mapping[str, float]) -> str:
+        """Scores beside those of Lanczos."""
+        return ", ".join(
+            f"{name.upper()} {value:.4g} (Lanczos {self.baselines[f'lanczos {name}']:.4g})"
+            for name, value in scores.items()
+        )
 
     def to_plain(self) -> dict[str, Any]:
         """As dicts, lists, strings and numbers."""

@@ -14,8 +14,8 @@ WORTH = 1.1
 """How much faster bf16 must be on a CPU to be taken: within 10 %, the exact one is."""
 
 
-def choose_dtype(asked: str, device: torch.device) -> tuple[torch.dtype, str]:
-    """The type to compute in, and why, in a few words for the user.
+def choose_dtype(asked: str, device: torch.device) -> tuple[str, str]:
+    """The name of the type to compute in, and why, in a few words for the user.
 
     `asked` is "auto", "fp32", "bf16" or "fp16". On CUDA auto takes bf16 where the GPU has it, else fp16.
     On a CPU it times both, because bf16 is twice as fast with AVX512-BF16 or AMX and many times slower
@@ -24,15 +24,15 @@ def choose_dtype(asked: str, device: torch.device) -> tuple[torch.dtype, str]:
     if asked != "auto":
         if device.type == "cpu" and asked == "fp16":
             raise TrainingError("fp16 training needs a GPU: take --precision bf16 or fp32 on a CPU")
-        return NAMES[asked], "as asked"
+        return asked, "as asked"
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
-            return torch.bfloat16, "this GPU has it"
-        return torch.float16, "this GPU has no bf16"
+            return "bf16", "this GPU has it"
+        return "fp16", "this GPU has no bf16"
     exact, half = seconds_per_update(torch.float32), seconds_per_update(torch.bfloat16)
     if half * WORTH < exact:
-        return torch.bfloat16, f"{exact / half:.1f} times as fast as fp32 on this CPU"
-    return torch.float32, f"bf16 is {exact / half:.1f} times as fast on this CPU"
+        return "bf16", f"{exact / half:.1f} times as fast as fp32 on this CPU"
+    return "fp32", f"bf16 is {exact / half:.1f} times as fast on this CPU"
 
 
 def seconds_per_update(dtype: torch.dtype, repeats: int = 3) -> float:

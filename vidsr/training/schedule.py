@@ -34,6 +34,18 @@ class Schedule:
         assert self.seconds is not None
         return min(1.0, used_s / self.seconds)
 
+    @property
+    def extent(self) -> tuple[int, str]:
+        """The whole length and its unit, for progress: updates or seconds."""
+        if self.updates is not None:
+            return self.updates, "updates"
+        assert self.seconds is not None
+        return math.ceil(self.seconds), "s"
+
+    def done(self, step: int, used_s: float) -> int:
+        """How much of the extent is behind."""
+        return step if self.updates is not None else int(used_s)
+
     def rate(self, step: int, used_s: float) -> float:
         """The learning rate of the update that follows `step` others."""
         warm = min(1.0, (step + 1) / self.warm_up) if self.warm_up else 1.0

@@ -1,0 +1,175 @@
+"""The folder of one training: its checkpoint, its weights, its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vidsr.config import TrainConfig
+from vidsr.distributed import World
+from vidsr.errors import TrainingError
+from vidsr.models.weights import save_weights
+from vidsr.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from vidsr.training.gan_step import TrainState
+from vidsr.training.journal import Journal
+from vidsr.training.report import render_report
+
+MAY_CHANGE = frozenset(
+    [
+        *("videos", "output", "validation", "cache", "restart"),
+        *("updates", "adversarial_updates", "hours", "checkpoint_every_s", "log_every"),
+        *("device", "compile", "workers", "threads", "tensorboard"),
+        *("vgg_weights", "validate_every", "validation_crops", "lpips_weights"),
+    ]
+)
+"""Settings that a resumed run may have otherwise than the one it goes on from."""
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What came of a training."""
+
+    output: Path
+    weights: Path  # of the last stage: what `vidsr upscale --model` takes
+    stages: Mapping[str, Mapping[str, float]]  # by name: updates, seconds, patches
+    scores: Mapping[str, float]  # of the averaged weights on held-out files; empty where there are none
+    baselines: Mapping[str, float]  # of bicubic and Lanczos on the same
+    best: Mapping[str, float]  # the best scores on the way
+
+    def to_json(self) -> str:
+        """As one JSON object."""
+        return json.dumps(dataclasses.asdict(self), indent=2, default=str)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps its files; only the first process of a world writes."""
+
+    config: TrainConfig
+    world: World
+
+    @property
+    def checkpoint(self) -> Path:
+        """The one checkpoint of the run, replaced as it goes on."""
+        return self.config.output / "checkpoint.pt"
+
+    @property
+    def weights(self) -> Path:
+        """The result."""
+        return self.config.output / "weights.safetensors"
+
+    def make(self) -> None:
+        """Create the folder, where it is not there."""
+        try:
+            self.config.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or error
+            raise TrainingError(f"{self.config.output}: cannot be made ({reason})") from error
+
+    def unfinished(self) -> Checkpoint | None:
+        """The checkpoint to go on from; None at a beginning.
+
+        Raises TrainingError where it belongs to a run with other settings.
+        """
+        if self.config.restart and self.world.leads:
+            self.checkpoint.unlink(missing_ok=True)
+        self.world.wait()
+        if not self.checkpoint.exists():
+            return None
+        kept = read_checkpoint(self.checkpoint)
+        ours = self.settings()
+        changed = [name for name in ours if ours[name] != kept.settings.get(name)]
+        if changed:
+            details = ", ".join(f"{name} was {kept.settings.get(name)}" for name in changed)
+            raise TrainingError(
+                f"{self.checkpoint}: belongs to a run with other settings ({details}); repeat those to "
+                "go on, or give --restart to begin anew"
+            )
+        return kept
+
+    def settings(self) -> dict[str, Any]:
+        """What must stay the same over a run, as plain values."""
+        plain = {}
+        for field in dataclasses.fields(self.config):
+            value = getattr(self.config, field.name)
+            if field.name not in MAY_CHANGE:
+                plain[field.name] = value if isinstance(value, (bool, int, float, str)) else str(value)
+        return plain
+
+    def save(self, state: TrainState, journal: Journal) -> None:
+        """Replace the checkpoint."""
+        if self.world.leads:
+            save_checkpoint(self.checkpoint, state, self.settings(), journal.to_plain())
+
+    def save_average(
+        self, name: str, state: TrainState, journal: Journal, scores: Mapping[str, float], data: str
+    ) -> None:
+        """Write the averaged weights as `<name>.safetensors`, with what made them in the header."""
+        if not self.world.leads:
+            return
+        config = self.config
+        under_way = {"updates": state.step, "seconds": round(state.used_s, 1)}
+        video = config.degradation == "video"
+        save_weights(
+            config.output / f"{name}.safetensors",
+            state.average,
+            metadata={
+                "trained_for": "compressed video" if video else "clean bicubic input",
+                "objective": state.stage,
+                "degradation": config.degradation,
+                "data": data,
+                "stages": json.dumps({state.stage: under_way, **journal.finished}),
+                "scores": json.dumps(dict(scores)),
+                "baselines": json.dumps(journal.baselines),
+                "settings": json.dumps(self.settings()),
+                "hardware": hardware(state.device),
+            },
+        )
+
+    def finish(
+        self,
+        state: TrainState,
+        journal: Journal,
+        scores: Mapping[str, float],
+        strips: list[Tensor],
+        data: str,
+    ) -> TrainReport:
+        """Write the result and the page about it."""
+        self.save_average("weights", state, journal, scores, data)
+        config = self.config
+        title = f"Training on {config.videos.name}, x{config.scale}"
+        about = {"data": data, "hardware": hardware(state.device), **self.settings()}
+        page = render_report(title, journal, about, scores, strips)
+        partial = config.output / ".report.html.partial"
+        if self.world.leads:
+            try:
+                partial.write_text(page, encoding="utf-8")
+                partial.replace(config.output / "report.html")
+            except OSError as error:
+                raise TrainingError(
+                    f"{config.output}: the report cannot be written ({error.strerror or error}); "
+                    f"the weights are whole, in {self.weights.name}"
+                ) from error
+        return TrainReport(
+            output=config.output,
+            weights=self.weights,
+            stages=dict(journal.finished),
+            scores=dict(scores),
+            baselines=dict(journal.baselines),
+            best=dict(journal.best),
+        )
+
+
+def hardware(device: torch.device) -> str:
+    """What computes, in a few words."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
