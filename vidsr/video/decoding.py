@@ -17,8 +17,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidsr.errors import InputError
+from vidsr.video.color_tags import ColorTags
 from vidsr.video.source import discard_others, open_input
-from vidsr.video.timeline import Timeline
+from vidsr.video.timeline import Timeline, counts_as_frame
 
 HOPELESS = 300
 """Packets refused in a row before the first frame, after which a stream is called undecodable: ten
@@ -32,6 +33,17 @@ ones before it (open groups, intra refresh), and gives filters their run-up.
 """
 
 
+def container_tags(stream: VideoStream) -> ColorTags:
+    """The colour that the container states, as code points of H.273 (range: FFmpeg's)."""
+    context = stream.codec_context
+    return ColorTags(
+        int(context.colorspace),
+        int(context.color_primaries),
+        int(context.color_trc),
+        int(context.color_range),
+    )
+
+
 class Decoding:
     """An open file with a fresh decoder on one stream; a context manager.
 
@@ -40,6 +52,7 @@ class Decoding:
     """
 
     def __init__(self, path: Path, stream_index: int, *, reorder: int = 0, threads: int = 0) -> None:
+        """Open `path`; `reorder` is how many frames the stream holds back (Timeline.reorder)."""
         self.path = path
         self.damage = 0  # packets refused by the decoder, and those marked as damaged, so far
         self._container: InputContainer = open_input(path)
@@ -47,6 +60,7 @@ class Decoding:
             stream = self._container.streams[stream_index]
             assert isinstance(stream, VideoStream)
             self.stream = stream
+            self.tags = container_tags(stream)  # now: the decoder changes its context's as it goes
             discard_others(self._container, stream_index)
             context = stream.codec_context
             context.thread_type = "AUTO"
@@ -89,6 +103,21 @@ class Decoding:
                 return
             if packet is None:
                 return
+            yield packet
+
+    def numbered_packets(self) -> Iterator[Packet[VideoStream]]:
+        """The stream's packets with their number in the file in the place of their times.
+
+        The decoder then says of each frame which packet it comes from.
+        """
+        number = 0
+        for packet in self.packets():
+            packet.dts = None
+            if counts_as_frame(packet, self.codec):
+                packet.pts = number
+                number += 1
+            else:
+                packet.pts = None
             yield packet
 
     def frames(self, packets: Iterable[Packet[VideoStream]] | None = None) -> Iterator[VideoFrame]:

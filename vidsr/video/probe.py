@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import cast
 
 import av
@@ -19,7 +18,8 @@ from av.video.stream import VideoStream
 
 from vidsr.errors import InputError
 from vidsr.frames import ColorSpec, HdrMetadata, Siting, VideoInfo
-from vidsr.video.color import resolve_color
+from vidsr.video.color_tags import ColorTags, resolve_color
+from vidsr.video.decoding import Decoding
 from vidsr.video.source import MAX_SIDE_PX
 from vidsr.video.timeline import Timeline
 
@@ -43,8 +43,7 @@ _AV1_SITING: dict[int, Siting] = {1: "left", 2: "topleft"}
 
 
 def probe(
-    path: Path,
-    stream: VideoStream,
+    decoding: Decoding,
     frames: Sequence[VideoFrame],
     packet: Packet[VideoStream],
     timeline: Timeline,
@@ -54,12 +53,13 @@ def probe(
     Raises:
         InputError: the size is none, or beyond MAX_SIDE_PX.
     """
+    path, stream = decoding.path, decoding.stream
     first = frames[0]
     width, height = first.width, first.height
     if not (0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX):
         raise InputError(f"{path}: frames of {width}x{height} pixels; at most {MAX_SIDE_PX} a side")
     try:
-        color = frame_color(first, stream, chroma_siting(stream, packet))
+        color = frame_color(first, decoding.tags, decoding.codec, chroma_siting(stream, packet))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     assert stream.time_base is not None
@@ -82,19 +82,18 @@ def probe(
     )
 
 
-def frame_color(frame: VideoFrame, stream: VideoStream, siting: Siting | None) -> ColorSpec:
+def frame_color(frame: VideoFrame, container: ColorTags, codec: str, siting: Siting | None) -> ColorSpec:
     """The colour of a frame: its own tags, else the container's, else what players take for granted."""
-    context = stream.codec_context
     return resolve_color(
         pixel_format=frame.format.name,
         width=frame.width,
         height=frame.height,
-        matrix=_stated(frame.colorspace, context.colorspace, _UNSPECIFIED),
-        primaries=_stated(frame.color_primaries, context.color_primaries, _UNSPECIFIED),
-        transfer=_stated(frame.color_trc, context.color_trc, _UNSPECIFIED),
-        color_range=_stated(frame.color_range, context.color_range, _UNSPECIFIED_RANGE),
+        matrix=_stated(frame.colorspace, container.matrix, _UNSPECIFIED),
+        primaries=_stated(frame.color_primaries, container.primaries, _UNSPECIFIED),
+        transfer=_stated(frame.color_trc, container.transfer, _UNSPECIFIED),
+        color_range=_stated(frame.color_range, container.range, _UNSPECIFIED_RANGE),
         siting=siting,
-        codec=context.codec.canonical_name,
+        codec=codec,
     )
 
 

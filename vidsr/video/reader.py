@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
@@ -125,36 +125,53 @@ class VideoReader:
         return deinterlace(frames) if self.deinterlacing else frames
 
     def _timed_frames(self, start: int | None) -> Iterator[tuple[VideoFrame, int]]:
+        timeline = self.timeline
+        last = yield from self._pass(start, self._threads)
+        if last is None or last >= timeline.pts[-1] or self._threads == 1:
+            return
+        # Frames at the end are wanting. PyAV stops emptying a decoder at the first error, which with
+        # several threads comes only then: the good frames behind it are lost. One thread has its errors
+        # at once, so a second pass over the end finds what there is.
+        errors = self.errors
+        for frame, time in self._pass(max(last, start or last), threads=1):
+            if time > last:
+                yield frame, time
+        self.errors = errors
+
+    def _pass(
+        self, start: int | None, threads: int
+    ) -> Generator[tuple[VideoFrame, int], None, int | None]:
+        """One decoder's frames from `start` or somewhat earlier on; returns the time of the last."""
         if start is not None and start > self.timeline.start:
-            with self._decoding() as decoding:
+            with self._decoding(threads) as decoding:
                 frames = decoding.frames_from(start, self.timeline, run_up=RUN_UP)
                 if frames is not None:
-                    yield from self._timed(frames, decoding, start)
-                    return
-        with self._decoding() as decoding:
-            yield from self._timed(decoding.frames(), decoding, start)
+                    return (yield from self._timed(frames, decoding, start))
+        with self._decoding(threads) as decoding:
+            missing = self.timeline.clock == "missing"
+            packets = decoding.numbered_packets() if missing else decoding.packets()
+            return (yield from self._timed(decoding.frames(packets), decoding, start))
 
     def _timed(
         self, frames: Iterator[VideoFrame], decoding: Decoding, start: int | None
-    ) -> Iterator[tuple[VideoFrame, int]]:
+    ) -> Generator[tuple[VideoFrame, int], None, int | None]:
         clock = FrameClock(self.timeline)
-        uniform = Uniform(self.path, self.info, decoding.stream)
+        uniform = Uniform(self.info, decoding)
         counted = 0
+        time = None
         for frame in frames:
-            time = clock.time(frame.pts)
+            time = clock.time(frame.pts, keyframe=frame.key_frame)
             if start is None or time >= start:  # what the run-up meets was counted where it belongs
                 self.errors += decoding.damage - counted
             counted = decoding.damage
             yield uniform(frame, time), time
             self.converted += uniform.take_converted()
         self.errors += decoding.damage - counted
+        return time
 
-    def _decoding(self) -> Decoding:
+    def _decoding(self, threads: int) -> Decoding:
         return Decoding(
-            self.path,
-            self.info.stream_index,
-            reorder=self.timeline.reorder,
-            threads=self._threads,
+            self.path, self.info.stream_index, reorder=self.timeline.reorder, threads=threads
         )
 
     def _probe(self, index: int) -> VideoInfo:
@@ -169,4 +186,4 @@ class VideoReader:
                 raise InputError(
                     f"{self.path}: no frame of video stream {index} ({decoding.codec}) can be decoded"
                 )
-            return probe(self.path, decoding.stream, frames, first, self.timeline)
+            return probe(decoding, frames, first, self.timeline)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from statistics import median_low
+from typing import Literal, NamedTuple
 
 import av
 from av.packet import Packet
@@ -26,6 +27,17 @@ Clock = Literal["exact", "repeated", "missing"]
 
 FALLBACK_RATE = Fraction(25)
 """Frames a second of a stream that states neither times nor a rate, as in FFmpeg's raw demuxers."""
+
+
+_WITHOUT_PRESENTATION_TIMES = frozenset(["avi"])
+"""Containers with decoding times only. What libavformat derives from them for B-frames depends on the
+encoder's habits (measured: wrong for x264 with two B-frames), so there the order alone is believed."""
+
+EVEN_SHARE = 0.9
+"""Part of the waits between frames that must be equal for a rate to count as constant."""
+
+BACKWARD_STEPS = 25
+"""How many frames back a time must go to begin a new recording: more than any codec reorders (16)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,7 @@ class Timeline:
     repaired: int = 0  # how many frames are shown at another time than their packet says
     reorder: int = 0  # most frames that come later in the file and are shown earlier than one
     corrupt: int = 0  # packets the demuxer knows to be damaged
+    step: int = 1  # ticks from one frame to the next at the nominal rate
 
     @property
     def exact(self) -> bool:
@@ -69,10 +82,27 @@ class Timeline:
 
     @property
     def last_duration(self) -> int:
-        """Ticks that the last frame is shown: as stated, else as long as the one before, else 1."""
+        """Ticks that the last frame is shown: as stated, else as long as the one before."""
         if self.durations and self.durations[-1] > 0:
             return self.durations[-1]
-        return self.pts[-1] - self.pts[-2] if len(self.pts) > 1 else 1
+        return self.pts[-1] - self.pts[-2] if len(self.pts) > 1 else self.step
+
+    @property
+    def gaps(self) -> int:
+        """About how many frames are missing in the middle of a stream of otherwise constant rate.
+
+        Demuxers skip what is damaged without a word; what is left of it is a hole in the times. 0 for
+        variable rates, where a longer wait means nothing.
+        """
+        waits = [after - before for before, after in pairwise(self.pts)]
+        if len(waits) < 3:
+            return 0
+        usual = median_low(waits)
+        # Times rounded to milliseconds differ by one tick from each other.
+        even = sum(abs(wait - usual) <= 1 for wait in waits)
+        if even < EVEN_SHARE * len(waits):
+            return 0
+        return sum(max(0, round(wait / usual) - 1) for wait in waits)
 
     def keyframe_before(self, pts: int, steps: int = 1) -> int | None:
         """The `steps`-th keyframe at or before a time (1: the nearest); None where there are fewer."""
@@ -85,38 +115,62 @@ class Timeline:
 
 
 class FrameClock:
-    """Gives each decoded frame its time, in the order of presentation, strictly rising."""
+    """Gives each frame of one decoding pass its time, in the order of presentation, strictly rising."""
 
     def __init__(self, timeline: Timeline) -> None:
-        self.timeline = timeline
-        self._last: int | None = None
+        self._timeline = timeline
+        self._rising = _Rising(timeline.step)
         self._position = -1
 
-    def time(self, pts: int | None) -> int:
-        """The time of the next frame, whose own time the decoder says to be `pts`, in ticks."""
-        self._position += 1
-        timeline = self.timeline
+    def time(self, pts: int | None, *, keyframe: bool = False) -> int:
+        """The time of the next frame, in ticks.
+
+        `pts` is what the decoder gives: the frame's own time; or, where a container has no times
+        ("missing"), the number of its packet, counted from 0 in the file.
+        """
+        timeline = self._timeline
         if timeline.clock == "missing":
-            # By rank: the decoder's own guess depends on where it began and how many threads it has.
-            if self._position < timeline.count:
-                time = timeline.pts[self._position]
-            else:
-                time = (self._last or timeline.start) + timeline.last_duration
-        elif pts is None:
-            time = timeline.start if self._last is None else self._last + 1
+            self._position += 1
+            if pts is not None:
+                # Frames that were lost leave the ones behind them where they belong: a keyframe is shown
+                # after all that come before it in the file, any other at most `reorder` places earlier.
+                self._position = max(self._position, pts - (0 if keyframe else timeline.reorder))
+            behind = self._position - timeline.count
+            if behind < 0:
+                return self._rising(timeline.pts[self._position])
+            return self._rising(timeline.end + behind * timeline.step)
+        return self._rising(pts)
+
+
+class _Rising:
+    """Makes times rise strictly, in one pass, moving each as little as the ones before it allow."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+        self._offset = 0
+        self._raw: int | None = None
+        self._time: int | None = None
+
+    def __call__(self, raw: int | None) -> int:
+        """The time of the next frame, whose own is `raw`, or None where it has none."""
+        if self._time is None:
+            self._time = 0 if raw is None else raw
+        elif raw is None:
+            self._time += 1
         else:
-            time = pts
-        if self._last is not None and time <= self._last:
-            time = self._last + 1
-        self._last = time
-        return time
+            if self._raw is not None and raw < self._raw - BACKWARD_STEPS * self._step:
+                # A second recording joined behind the first: its own spacing goes on from here.
+                self._offset = self._time + self._step - raw
+            self._time = max(raw + self._offset, self._time + 1)
+        self._raw = self._raw if raw is None else raw
+        return self._time
 
 
 def scan_timeline(path: Path, stream_index: int) -> Timeline:
     """Read all packets of a stream and work out when its frames are shown.
 
     `stream_index` counts over all streams of the container. Packets that only help to decode others are
-    left out: those before the start of an edit list, empty ones, hidden VP8 frames.
+    left out (see counts_as_frame).
 
     Raises:
         InputError: the file cannot be opened, or holds not one frame of this stream.
@@ -126,81 +180,72 @@ def scan_timeline(path: Path, stream_index: int) -> Timeline:
         if not isinstance(stream, VideoStream):
             raise InputError(f"{path}: stream {stream_index} is not video")
         discard_others(container, stream_index)
-        packets: list[_Entry] = []
-        damaged = 0
+        codec = stream.codec_context.codec.canonical_name
+        entries: list[_Entry] = []
+        keyframes: set[int] = set()
+        corrupt = 0
         demuxer = container.demux(stream)
         while True:
             try:
                 packet = next(demuxer, None)
             except av.FFmpegError:
-                damaged += 1  # a broken end of the file; what came before it still counts
+                corrupt += 1  # the end of the file is damaged; what came before it still counts
                 break
             if packet is None:
                 break
-            if packet.size and not _is_hidden(packet, stream.codec_context.name):
-                damaged += packet.is_corrupt
-                packets.append(
-                    _Entry(
-                        packet.pts,
-                        packet.dts,
-                        packet.duration or 0,
-                        packet.is_keyframe,
-                        packet.is_discard,
-                    )
-                )
-        if all(entry.discard for entry in packets):
+            if packet.is_keyframe and packet.pts is not None:
+                keyframes.add(packet.pts)
+            if counts_as_frame(packet, codec):
+                corrupt += packet.is_corrupt
+                entries.append(_Entry(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe))
+        if not entries:
             raise InputError(f"{path}: video stream {stream_index} holds no frames")
-        assert stream.time_base is not None
-        # A stream without reordering may state decoding times only: they are its presentation times.
-        reordering = stream.codec_context.has_b_frames
-        step = _frame_ticks(stream)
-        return _timeline(packets, stream.time_base, step, reordering, damaged, container.format.name)
+        timeline = _timeline(
+            entries, stream, believe_times=container.format.name not in _WITHOUT_PRESENTATION_TIMES
+        )
+        return replace(timeline, keyframes=tuple(sorted(keyframes)), corrupt=corrupt)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
+    """A packet that makes a frame; times in ticks."""
+
     pts: int | None
     dts: int | None
     duration: int
     keyframe: bool
-    discard: bool
 
 
-def _timeline(
-    packets: Sequence[_Entry],
-    time_base: Fraction,
-    step: int,
-    reordering: bool,
-    corrupt: int,
-    container: str,
-) -> Timeline:
-    clock: Clock = "exact"
-    entries = [packet for packet in packets if not packet.discard]
+def _timeline(entries: Sequence[_Entry], stream: VideoStream, *, believe_times: bool) -> Timeline:
+    assert stream.time_base is not None
+    step = _frame_ticks(stream)
+    delay = stream.codec_context.reorder_depth
     stated = [entry.pts for entry in entries if entry.pts is not None]
-    if len(stated) < len(entries) or (container == "avi" and reordering):
-        # AVI has no presentation times; what libavformat derives for B-frames depends on the encoder's
-        # habits (measured: wrong for x264 with two B-frames), so there the order alone is believed.
-        clock = "missing"
-        raw = _times_by_rank(entries, step)
-        order = list(range(len(entries)))
-    else:
-        order = _presentation_order(entries, stated)
-        raw = [stated[index] for index in order]
-    pts = _rising(raw)
-    repaired = sum(a != b for a, b in zip(raw, pts, strict=True)) if clock != "missing" else len(pts)
-    if clock == "exact" and (repaired or any(a > b for a, b in pairwise(raw))):
-        clock = "repeated"
-    rank = {index: position for position, index in enumerate(order)}
-    reorder = max((index - rank[index] for index in range(len(entries))), default=0)
+    rising = _Rising(step)
+    if len(stated) < len(entries) or (delay and not believe_times):
+        pts = [rising(time) for time in _times_by_rank(entries, step)]
+        durations = tuple(entry.duration for entry in entries)
+        return Timeline(
+            stream.time_base,
+            tuple(pts),
+            durations,
+            clock="missing",
+            repaired=len(pts),
+            reorder=delay,
+            step=step,
+        )
+    order = _presentation_order(entries, stated)
+    raw = [stated[index] for index in order]
+    pts = [rising(time) for time in raw]
+    repaired = sum(ours != theirs for ours, theirs in zip(pts, raw, strict=True))
     return Timeline(
-        time_base=time_base,
-        pts=tuple(pts),
-        durations=tuple(entries[index].duration for index in order),
-        keyframes=tuple(sorted({p.pts for p in packets if p.keyframe and p.pts is not None})),
-        clock=clock,
+        stream.time_base,
+        tuple(pts),
+        tuple(entries[index].duration for index in order),
+        clock="repeated" if repaired else "exact",
         repaired=repaired,
-        reorder=max(0, reorder),
-        corrupt=corrupt,
+        # A frame waits for as many others as lie before it in the file and are shown after it.
+        reorder=max(delay, *(index - position for position, index in enumerate(order))),
+        step=step,
     )
 
 
@@ -231,14 +276,6 @@ def _times_by_rank(entries: Sequence[_Entry], step: int) -> list[int]:
     return sorted(times)
 
 
-def _rising(raw: Sequence[int]) -> list[int]:
-    """Make times rise strictly, moving each as little as the ones before it allow."""
-    pts: list[int] = []
-    for time in raw:
-        pts.append(max(time, pts[-1] + 1) if pts else time)
-    return pts
-
-
 def _frame_ticks(stream: VideoStream) -> int:
     """Ticks from one frame to the next at the stream's nominal rate."""
     assert stream.time_base is not None
@@ -246,9 +283,13 @@ def _frame_ticks(stream: VideoStream) -> int:
     return max(1, round(1 / (rate * stream.time_base)))
 
 
-def _is_hidden(packet: Packet[VideoStream], codec: str) -> bool:
-    """Whether a packet holds a VP8 frame that is decoded but never shown (an alternate reference).
+def counts_as_frame(packet: Packet[VideoStream], codec: str) -> bool:
+    """Whether a packet makes a frame that is shown.
 
-    RFC 6386, 9.1: the fifth bit of the frame tag is show_frame. VP9 hides such frames inside packets.
+    Not so: empty ones (AVI's way to repeat a frame), those that an edit list leaves out, and VP8's
+    alternate references (RFC 6386, 9.1: the fifth bit of the frame tag is show_frame; VP9 hides such
+    frames inside of packets).
     """
-    return codec in ("vp8", "libvpx") and not bytes(packet)[0] >> 4 & 1
+    if not packet.size or packet.is_discard:
+        return False
+    return codec != "vp8" or bool(bytes(packet)[0] >> 4 & 1)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from vidsr.errors import InputError
 from vidsr.frames import ColorSpec, VideoInfo
 from vidsr.video.color import h273_tags
+from vidsr.video.decoding import Decoding
 from vidsr.video.planar_formats import parse_pixel_format
 from vidsr.video.probe import frame_color
 
@@ -22,11 +20,10 @@ class Uniform:
     change of size never is, since only the user can know which size is wanted.
     """
 
-    def __init__(self, path: Path, info: VideoInfo, stream: VideoStream) -> None:
+    def __init__(self, info: VideoInfo, decoding: Decoding) -> None:
         self._converted = 0
-        self._path = path
         self._info = info
-        self._stream = stream
+        self._decoding = decoding
         self._planar = parse_pixel_format(info.pixel_format).name
         self._colors: dict[tuple[str, int, int, int, int], ColorSpec] = {}
 
@@ -39,7 +36,7 @@ class Uniform:
         info = self._info
         if (frame.width, frame.height) != (info.width, info.height):
             raise InputError(
-                f"{self._path}: the picture changes its size from {info.width}x{info.height} to"
+                f"{self._decoding.path}: the picture changes its size from {info.width}x{info.height} to"
                 f" {frame.width}x{frame.height} at {float(time * info.time_base):.3f} s;"
                 " cut the file there and upscale each part"
             )
@@ -74,5 +71,7 @@ class Uniform:
             int(frame.color_range),
         )
         if tags not in self._colors:
-            self._colors[tags] = frame_color(frame, self._stream, self._info.color.siting)
+            self._colors[tags] = frame_color(
+                frame, self._decoding.tags, self._decoding.codec, self._info.color.siting
+            )
         return self._colors[tags]
