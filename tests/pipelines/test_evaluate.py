@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.synthetic import make_video
+from tests.synthetic import corrupt, make_video
 from vidsr.config import EvaluateConfig
 from vidsr.errors import InputError, OutputError, UsageError, WeightsError
 from vidsr.evaluation.metrics import luma, psnr
@@ -21,6 +22,7 @@ from vidsr.models.generator import Generator, GeneratorConfig
 from vidsr.models.weights import save_weights
 from vidsr.pipelines.evaluate import compare_methods, evaluate_images, evaluate_video
 from vidsr.progress import Advanced, Event, Finished, Notice, Started
+from vidsr.video.reader import VideoReader
 from vidsr.video.resample import imresize
 from vidsr.video.stills import write_still
 
@@ -208,6 +210,34 @@ def test_frames_are_paired_by_time_over_containers(tmp_path: Path) -> None:
     report = evaluate_video(EvaluateConfig(reference=reference, distorted=other))
     assert (len(report.frames), report.unpaired_reference, report.unpaired_distorted) == (9, 0, 0)
     assert report.mean.psnr_db > 60
+
+
+def test_numbered_pictures_take_the_frame_rate_of_the_video(tmp_path: Path) -> None:
+    config = videos(tmp_path, rate=10, pix_fmt="bgr0")
+    reference = make_video(
+        tmp_path / "ten.mkv", size=(64, 96), frames=6, rate=10, codec="ffv1", pix_fmt="bgr0"
+    )
+    with VideoReader(reference) as reader:
+        frames = [frame for batch in reader.batches(2) for frame in batch.split(1)]
+    for number, frame in enumerate(frames, start=1):
+        write_still(tmp_path / f"{number:03d}.png", frame)
+    report = evaluate_video(replace(config, reference=reference, distorted=tmp_path / "%03d.png"))
+    assert [frame.time_s for frame in report.frames] == pytest.approx([i / 10 for i in range(6)])
+    assert report.mean.psnr_db == 100
+    again = evaluate_video(
+        EvaluateConfig(reference=tmp_path / "%03d.png", distorted=tmp_path / "%03d.png")
+    )
+    assert again.frames[1].time_s == pytest.approx(1 / 25)
+
+
+def test_damage_is_said(tmp_path: Path) -> None:
+    reference = make_video(tmp_path / "hr.mp4", size=(64, 96), frames=24)
+    damaged = corrupt(make_video(tmp_path / "sr.mp4", size=(64, 96), frames=24), at=0.5)
+    events: list[Event] = []
+    report = evaluate_video(EvaluateConfig(reference=reference, distorted=damaged), events.append)
+    assert min(frame.score.psnr_db for frame in report.frames) < 100
+    notices = [event.text for event in events if isinstance(event, Notice)]
+    assert len(notices) == 1 and re.search(r"sr\.mp4: \d+ damaged", notices[0])
 
 
 def test_videos_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:

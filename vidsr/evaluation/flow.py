@@ -29,7 +29,7 @@ def estimate_flow(first: Tensor, second: Tensor) -> Tensor:
 
     `first` and `second` are (N, 1, H, W) float luma on the scale 0..255. What is at (x, y) in the first
     is at (x + u, y + v) in the second: `warp(second, flow)` resembles `first`. Reliable to motions of
-    about a sixteenth of the shorter side; zero where there is nothing to see.
+    about a twentieth of the shorter side; zero where there is nothing to see.
     """
     if first.shape != second.shape or first.dim() != 4 or first.shape[1] != 1:
         raise ValueError(f"flow takes two (N, 1, H, W) of one shape: {first.shape} and {second.shape}")

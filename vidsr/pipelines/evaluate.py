@@ -30,6 +30,7 @@ from vidsr.progress import Advanced, Finished, Notice, Progress, Started, silent
 from vidsr.video.durable import write_whole
 from vidsr.video.reader import VideoReader
 from vidsr.video.resample import imresize
+from vidsr.video.sequences import DEFAULT_RATE, SequenceReader, is_sequence
 
 Enlarge = Callable[[Tensor], Tensor]
 """(N, 3, h, w) floats in [0, 1], RGB, to (N, 3, scale*h, scale*w), about [0, 1]."""
@@ -90,6 +91,7 @@ def compare_methods(
 def evaluate_video(config: EvaluateConfig, progress: Progress = silent) -> VideoEvaluationReport:
     """Score a video against its reference frame by frame, paired by time, and save the report.
 
+    Either may be numbered pictures (frames/%05d.png); these take the other's frame rate.
     Holds a few frames at a time, whatever the length. Raises InputError where a video cannot be read,
     sizes differ, or no two frames have the same time; OutputError where the report cannot be saved.
     """
@@ -100,7 +102,8 @@ def evaluate_video(config: EvaluateConfig, progress: Progress = silent) -> Video
     border = config.border or 0
     frames: list[FrameScore] = []
     unpaired = {"reference": 0, "distorted": 0}
-    with VideoReader(config.reference) as reference, VideoReader(config.distorted) as distorted:
+    one, other = _open_both(config.reference, config.distorted)
+    with one as reference, other as distorted:
         sizes = [(info.width, info.height) for info in (reference.info, distorted.info)]
         if sizes[0] != sizes[1]:
             raise InputError(
@@ -134,6 +137,9 @@ def evaluate_video(config: EvaluateConfig, progress: Progress = silent) -> Video
             f"{config.distorted}: no frame has the time of a frame of {config.reference}; "
             "compare a video with the one it was made from"
         )
+    for path, reader in ((config.reference, reference), (config.distorted, distorted)):
+        if reader.errors:
+            progress(Notice(f"{path}: {reader.errors} damaged packets or frames", "warning"))
     for side, count in unpaired.items():
         if count:
             progress(Notice(f"{count} frames of the {side} have no partner of the same time", "warning"))
@@ -162,6 +168,19 @@ def score(sr: Tensor, hr: Tensor, *, border: int, perceptual: Lpips | None = Non
         float(ssim(y, reference, border=border)),
         distance,
     )
+
+
+def _open_both(
+    reference: Path, distorted: Path
+) -> tuple[VideoReader | SequenceReader, VideoReader | SequenceReader]:
+    videos = {path: VideoReader(path) for path in (reference, distorted) if not is_sequence(path)}
+    known = (video.info.frame_rate for video in videos.values())
+    rate = next((each for each in known if each is not None), DEFAULT_RATE)
+
+    def opened(path: Path) -> VideoReader | SequenceReader:
+        return videos[path] if path in videos else SequenceReader(path, rate=rate)
+
+    return opened(reference), opened(distorted)
 
 
 def _enlarge(name: str, enlarge: Enlarge, lr: Tensor, path: Path) -> Tensor:
