@@ -131,13 +131,12 @@ def stored_color(source: ColorSpec, target: PixelFormat) -> ColorSpec:
     stored = replace(
         source, depth=target.depth, subsampling=target.subsampling, alpha=target.alpha and source.alpha
     )
-    if target.alpha and not source.alpha:
-        raise ValueError(f"{target.name} has alpha and the source has none")
     if target.kind == "yuv" and source_kind(source) != "yuv":
         # The wide primaries have an equation of their own; everything else that is made from RGB today
-        # is read by players as BT.709. Full-range YUV is misread by too many of them.
-        matrix: Literal["bt709", "bt2020"] = "bt2020" if source.primaries == 9 else "bt709"
-        stored = replace(stored, matrix=matrix, range="limited")
+        # is read by players as BT.709.
+        stored = replace(stored, matrix="bt2020" if source.primaries == 9 else "bt709")
+    if target.kind == "yuv" and source_kind(source) == "rgb":
+        stored = replace(stored, range="limited")  # full range is misread by too many players
     return replace(stored, siting=_siting(source, target))
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+import av.logging
 from av.codec.codec import UnknownCodecError
 from av.codec.context import Flags, ThreadType
 from av.error import FFmpegError
@@ -98,13 +100,16 @@ class Encoding:
         context.color_trc = self.color.transfer
         context.colorspace = matrix_code(self.color)
         context.color_range = range_code(self.color)
-        context.flags |= Flags.closed_gop
+        if self.encoder in KINDS:
+            context.flags |= (
+                Flags.closed_gop
+            )  # others may refuse it: MPEG-4 together with scene detection
         context.thread_count = self.threads
         # PyAV's own default, slices alone, makes x264 cut each frame into slices, at a cost in quality.
         context.thread_type = ThreadType.AUTO
         if self.encoder == "libsvtav1":
-            # Errors only: SVT-AV1 writes to the terminal by itself, past FFmpeg's log.
-            os.environ.setdefault("SVT_LOG", "1")
+            # SVT-AV1 writes a page to the terminal by itself, past FFmpeg's log; 0: fatal errors only.
+            os.environ.setdefault("SVT_LOG", "0")
         context.options = self._context_options()
         context.open()
         if context.options:
@@ -166,7 +171,7 @@ def resolve_encoding(info: VideoInfo, target: Path, config: EncodeConfig) -> Enc
         threads=config.threads or min(_cores(), _MAX_THREADS),
         notices=tuple(notices),
     )
-    _try_to_open(encoding, info, target)
+    _try_to_open(encoding, info, target, config)
     return encoding
 
 
@@ -197,9 +202,9 @@ def range_code(color: ColorSpec) -> int:
 
 def encoder_reason(error: Exception) -> str:
     """What an encoder gave as its reason, in one line."""
-    log = getattr(error, "log", None)
-    text = log[1][2] if log and log[1] else getattr(error, "strerror", None) or error
-    return str(text).strip().rstrip(".").lower()
+    log = getattr(error, "log", None)  # PyAV: (level, name, message) of the last entry, or None
+    text = log[2] if log else getattr(error, "strerror", None) or error
+    return " ".join(str(text).split()).rstrip(".").lower()
 
 
 def _encoder_for(info: VideoInfo, container: Container, asked: str | None) -> str:
@@ -240,6 +245,8 @@ def _format_for(
         if asked not in offered:
             names = ", ".join(offered) or "none that can be made"
             raise UsageError(f"--pix-fmt {asked}: {codec.name} takes {names}")
+        if offered[asked].alpha and not info.color.alpha:
+            raise UsageError(f"--pix-fmt {asked}: has an alpha channel, and the source has none")
         offered = {asked: offered[asked]}
     try:
         return nearest_format(info.color, offered.values())
@@ -293,18 +300,35 @@ def _joined(*params: str | None) -> str:
     return ":".join(part for part in params if part)
 
 
-def _try_to_open(encoding: Encoding, info: VideoInfo, target: Path) -> None:
+def _try_to_open(encoding: Encoding, info: VideoInfo, target: Path, config: EncodeConfig) -> None:
     context = av.CodecContext.create(encoding.encoder, "w")
     assert isinstance(context, VideoCodecContext)
     down, across = encoding.size_multiple
     width, height = info.width + -info.width % across, info.height + -info.height % down
+    with _encoder_log() as log:
+        try:
+            encoding.open(context, replace(info, width=width, height=height))
+        except (FFmpegError, ValueError) as error:
+            raise OutputError(
+                f"{target}: {encoding.encoder} does not open for {width}x{height} "
+                f"{encoding.pixel_format}: {encoder_reason(error)}; choose another --codec, or check "
+                "--crf, --preset and --encoder-options"
+            ) from error
+    # FFmpeg only mentions a word in x264-params and its like that the encoder does not know.
+    if log and any(key.endswith("-params") for key, _ in config.options):
+        raise UsageError(f"--encoder-options: {log[0][2].strip().rstrip('.')}")
+
+
+@contextmanager
+def _encoder_log() -> Iterator[list[tuple[int, str, str]]]:
+    """What FFmpeg's encoders say of themselves in this thread; PyAV throws it away by default."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.WARNING)
     try:
-        encoding.open(context, replace(info, width=width, height=height))
-    except (FFmpegError, ValueError) as error:
-        raise OutputError(
-            f"{target}: {encoding.encoder} does not open for {width}x{height} {encoding.pixel_format}: "
-            f"{encoder_reason(error)}; choose another --codec, or check --encoder-options"
-        ) from error
+        with av.logging.Capture() as log:
+            yield log
+    finally:
+        av.logging.set_level(level)
 
 
 def _cores() -> int:

@@ -5,6 +5,7 @@
         job.json        the manifest: what decides the frames, and what was picked at the start
         000000.nut      a segment ...
         000000.json     ... and its record, written last: without it the segment does not count
+        proven          the joined file passed its proof and is about to get its name
 
 Everything but the lock is written beside and renamed after a sync, so each file is whole or absent
 whatever ends the run. Segments carry a digest and are read again before they are trusted.
@@ -28,8 +29,10 @@ from vidsr.video.durable import PART_SUFFIX, disk_errors, sha256_of, sync_folder
 from vidsr.video.writer import SegmentRecord, record_path
 
 MANIFEST_NAME = "job.json"
+PROVEN_NAME = "proven"
 MANIFEST_FORMAT = 1
-_SEGMENT_NAME = re.compile(r"\d{6}\.(json|nut|mov|mkv)")
+_OWN_NAME = re.compile(r"(job\.json|\d{6}\.(json|nut|mov|mkv))(\.part)?|joined\..*")
+"""What a job writes; `joined` is the pipeline's, the output before it is proven."""
 _SAMPLE_BYTES = 1 << 20
 
 
@@ -46,7 +49,9 @@ class JobIdentity:
     backend: str  # name and precision
     versions: Mapping[str, str]  # vidsr, torch, codecs: another one may compute another last bit
     encoding: Mapping[str, Any]  # Encoding.as_json() less what is chosen once: its threads
-    segments: tuple[tuple[int, int | None], ...]  # time ranges in ticks, half-open; None: to the end
+    segments: tuple[
+        tuple[int | None, int | None], ...
+    ]  # time ranges in ticks, half-open; None: no bound
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
@@ -109,7 +114,7 @@ class Job:
         Args:
             output: the finished file to be; the folder lies beside it.
             identity: must equal that of the job that is there.
-            chosen: picked now and kept if the job is new; an earlier job's choice wins, see `Job.chosen`.
+            chosen: picked now and kept if the job is new; an earlier job's choice wins: `Job.chosen`.
             restart: throw away what an earlier job left, whatever it was.
             segment_suffix: how files of segments end, `Encoding.segment_suffix`.
 
@@ -170,6 +175,10 @@ class Job:
             self._trusted[index] = record
         return self._trusted[index]
 
+    def mark_proven(self) -> None:
+        """Note that only the rename is left, so that a kill after it leaves nothing to redo."""
+        write_whole(self.folder / PROVEN_NAME, b"")
+
     def remove(self) -> None:
         """Delete the folder: the output is in place. Foreign files stay, and the folder with them."""
         _clean(self.folder, everything=True)
@@ -177,6 +186,14 @@ class Job:
             (self.folder / "lock").unlink(missing_ok=True)
             if not any(self.folder.iterdir()):
                 self.folder.rmdir()
+
+
+def remove_if_proven(output: Path) -> None:
+    """Delete the job folder of an existing output whose run was killed after the rename, if there is one."""
+    folder = job_folder(output)
+    if (folder / PROVEN_NAME).exists():
+        with Job(folder, _lock(folder), {}, True, "") as job:
+            job.remove()
 
 
 def job_folder(output: Path) -> Path:
@@ -217,14 +234,13 @@ def _clean(folder: Path, *, everything: bool) -> None:
     """Delete unfinished files, or all that a job may have written; nothing that looks foreign."""
     with disk_errors(folder):
         for path in _own_files(folder):
-            if everything or path.suffix == PART_SUFFIX:
+            if everything or path.suffix == PART_SUFFIX or path.stem == "joined":
                 path.unlink(missing_ok=True)
 
 
 def _own_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
-        name = path.name.removesuffix(PART_SUFFIX)
-        if name == MANIFEST_NAME or _SEGMENT_NAME.fullmatch(name):
+        if _OWN_NAME.fullmatch(path.name):
             yield path
 
 

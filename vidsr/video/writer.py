@@ -65,7 +65,7 @@ class SegmentRecord:
             plain["pts"], plain["durations"] = tuple(plain["pts"]), tuple(plain["durations"])
             plain["time_base"] = Fraction(plain["time_base"])
             record = cls(**plain)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ArithmeticError, ValueError, TypeError, KeyError, AttributeError):
             return None
         return record if record.frames == len(record.pts) == len(record.durations) else None
 
@@ -84,7 +84,7 @@ class VideoWriter:
     """Write one segment; use as a context manager.
 
     On leaving without an error the segment's file and its record exist and are on the disk; after an
-    error neither does. A record without its file, or the reverse, is never the result.
+    error neither does. A segment without frames is a file of headers alone and a record that says so.
 
     Raises OutputError, naming the file, for everything that the encoder or the disk refuses.
     """
@@ -116,8 +116,12 @@ class VideoWriter:
                 f"{across}x{down} pixels, not {info.width}x{info.height}; choose another size"
             )
         self._container: OutputContainer | None = None
-        with self._errors():
-            self._container, self._stream = self._open()
+        try:
+            with self._errors():
+                self._stream = self._open()
+        except BaseException:
+            self._discard()
+            raise
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -152,20 +156,20 @@ class VideoWriter:
             with self._errors():
                 self._encode(self._frame([plane[index] for plane in planes]))
 
-    def _open(self) -> tuple[OutputContainer, VideoStream]:
-        container = av.open(
+    def _open(self) -> VideoStream:
+        self._container = av.open(
             str(self._part),
             "w",
             format=self._encoding.segment_format,
             # Times before zero are for the joiner to deal with; moved ones would differ per segment.
             container_options={"avoid_negative_ts": "disabled"},
         )
-        stream = container.add_stream(self._encoding.encoder, rate=nominal_rate(self._info))
+        stream = self._container.add_stream(self._encoding.encoder, rate=nominal_rate(self._info))
         assert isinstance(stream, VideoStream)
         self._encoding.open(stream.codec_context, self._info)
         stream.time_base = self._ticks
-        container.start_encoding()
-        return container, stream
+        self._container.start_encoding()
+        return stream
 
     @property
     def _ticks(self) -> Fraction:
@@ -229,8 +233,7 @@ class VideoWriter:
     def _finish(self) -> None:
         assert self._container is not None
         with self._errors():
-            if self._pts:  # SVT-AV1 waits for ever when flushed before the first frame
-                self._encode(None)
+            self._encode(None)
             headers = self._stream.codec_context.extradata or b""
             self._container.close()
         self._container = None
