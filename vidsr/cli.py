@@ -81,9 +81,13 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
 @app.command()
 def upscale(
     input: Annotated[
-        Path, typer.Argument(help="Video, picture, or numbered pictures (frames/%05d.png).")
+        Path,
+        typer.Argument(metavar="INPUT", help="Video, picture, or numbered pictures (frames/%05d.png)."),
     ],
-    output: Annotated[Path, typer.Argument(help="Where to write; the extension chooses the container.")],
+    output: Annotated[
+        Path,
+        typer.Argument(metavar="OUTPUT", help="Where to write; the extension chooses the container."),
+    ],
     scale: Annotated[
         float | None, typer.Option(help="Enlarge by this factor, 1 to 4.", show_default="4")
     ] = None,
@@ -188,9 +192,12 @@ def upscale(
 
 @app.command()
 def info(
-    input: Annotated[Path, typer.Argument(help="Video to look at.")],
+    input: Annotated[Path, typer.Argument(metavar="INPUT", help="Video to look at.")],
     output: Annotated[
-        Path | None, typer.Argument(help="Where it would go.", show_default="INPUT with _x4 in its name")
+        Path | None,
+        typer.Argument(
+            metavar="OUTPUT", help="Where it would go.", show_default="INPUT with _x4 in its name"
+        ),
     ] = None,
     scale: Annotated[float | None, typer.Option(help="As for upscale.", show_default="4")] = None,
     width: Annotated[int | None, typer.Option(help="As for upscale.")] = None,
@@ -230,7 +237,7 @@ def info(
 
 @app.command()
 def models(
-    name: Annotated[str | None, typer.Argument(help="Show this model's card.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this model's card.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """List the models that ship with vidsr, or show one model's card."""
@@ -293,4 +300,4 @@ def root(
 
 def main() -> None:
     """Entry point of the `vidsr` command."""
-    app()
+    app(prog_name="vidsr")

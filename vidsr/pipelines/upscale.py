@@ -158,6 +158,7 @@ def upscale_video(
                     raise OutputError(
                         f"{config.output}: appeared meanwhile; take another name, or --overwrite"
                     )
+                job.mark_proven()
                 put_in_place(joined, config.output)
             finally:
                 joined.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from vidsr.models.weights import Weights, default_model, find_weights
 from vidsr.pipelines.geometry import plan_geometry
 from vidsr.pipelines.segment import Segment
 from vidsr.video.encoders import Encoding, resolve_encoding
+from vidsr.video.job import remove_if_proven
 from vidsr.video.plan import RemuxPlan
 from vidsr.video.planning import plan_remux
 from vidsr.video.reader import VideoReader
@@ -112,6 +113,7 @@ def check_paths(config: UpscaleConfig) -> None:
     if target.is_dir():
         raise OutputError(f"{target}: is a directory; give the name of a file in it")
     if target.exists() and not config.overwrite:
+        remove_if_proven(target)
         raise OutputError(f"{target}: exists already; take another name, or --overwrite")
     if not folder.is_dir():
         raise OutputError(f"{folder}: no such directory; make it first")

@@ -1,0 +1,154 @@
+"""The command as a user types it: exit codes, one line for each error, nothing on the wrong stream."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.synthetic import decoded_numbers, make_video
+
+VIDSR = (sys.executable, "-c", "from vidsr.cli import main; main()")
+
+
+def vidsr(*arguments: object, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*VIDSR, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "100", **env},
+        timeout=120,
+        check=False,
+    )
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        "import sys; from vidsr.cli import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'av', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def commands() -> list[str]:
+    from vidsr.cli import app
+
+    return [str(command.name or command.callback.__name__) for command in app.registered_commands]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_option_has_help(command: str) -> None:
+    from typer.main import get_command
+
+    from vidsr.cli import app
+
+    for parameter in get_command(app).commands[command].params:  # type: ignore[attr-defined]
+        assert getattr(parameter, "help", None), f"vidsr {command} {parameter.name}"
+
+
+def test_upscale_prints_a_summary_and_leaves_only_the_output(tmp_path: Path) -> None:
+    make_video(tmp_path / "in.mp4", frames=6, audio=1)
+    done = vidsr("upscale", "in.mp4", "out.mp4", "--scale", 2, "--preset", "ultrafast", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("out.mp4: 128x96, 6 frames in ")
+    assert decoded_numbers(tmp_path / "out.mp4") == list(range(6))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+def test_json_is_one_line_and_nothing_else(tmp_path: Path) -> None:
+    make_video(tmp_path / "in.mp4", frames=6)
+    done = vidsr("upscale", "in.mp4", "out.mp4", "--json", "--preset", "ultrafast", cwd=tmp_path)
+    report = json.loads(done.stdout)
+    assert (report["frames"], report["output_size"], report["backend"]) == (6, [256, 192], "cpu")
+    assert done.stderr == ""
+    listing = vidsr("models", "--json")
+    assert {entry["name"] for entry in json.loads(listing.stdout)} >= {"srgan-lite"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("upscale", "missing.mp4", "out.mp4"), 1, "missing.mp4: "),
+        (("upscale", ".", "out.mp4"), 1, "directory"),
+        (("upscale", "in.mp4", "in.mp4"), 2, "input itself"),
+        (("upscale", "in.mp4", "out.mp4", "--scale", "0"), 2, "--scale must be from 1 to 4, not 0"),
+        (("upscale", "in.mp4", "out.mp4", "--scale", "4", "--height", "99"), 2, "exclude each other"),
+        (("upscale", "in.mp4", "out.mp4", "--fps", "fast"), 2, "--fps takes a number"),
+        (
+            ("upscale", "in.mp4", "out.mp4", "--backend", "gpu"),
+            2,
+            "--backend must be one of auto, cuda, cpu",
+        ),
+        (("upscale", "in.mp4", "out.mp4", "--encoder-options", "crf"), 2, "key=value"),
+        (("upscale", "in.mp4", "out.mp4", "--model", "nonesuch"), 2, "no model is named 'nonesuch'"),
+        (("upscale", "in.mp4", "out.doc"), 2, "doc"),
+        (("upscale", "in.mp4", "out.mp4", "--codec", "h265x"), 2, "h265x"),
+        (("upscale", "in.mp4", "none/out.mp4"), 1, "no such directory"),
+        (("upscale", "in.mp4"), 2, "OUTPUT"),
+        (("upscale", "in.mp4", "out.mp4", "--sacle", "2"), 2, "--sacle"),
+        (("models", "nonesuch"), 2, "no model is named"),
+        (("info", "missing.mp4"), 1, "missing.mp4"),
+    ],
+)
+def test_errors_are_one_line_with_the_right_code(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    make_video(tmp_path / "in.mp4", frames=2)
+    done = vidsr(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    if done.stderr.startswith("vidsr:"):  # what the option parser refuses has its own shape
+        assert done.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4"]
+
+
+def test_debug_shows_the_trace(tmp_path: Path) -> None:
+    done = vidsr("upscale", "missing.mp4", "out.mp4", cwd=tmp_path, VIDSR_DEBUG="1")
+    assert "Traceback" in done.stderr
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_within_two_seconds_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
+    make_video(tmp_path / "in.mp4", frames=2000, size=(96, 128))
+    with subprocess.Popen(
+        [*VIDSR, "upscale", "in.mp4", "out.mp4"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("out.mp4.vidsr/*.part")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        sent = time.monotonic()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - sent < 2
+    assert process.returncode == 130
+    assert "the same command goes on from here" in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_info_says_what_would_happen(tmp_path: Path) -> None:
+    make_video(tmp_path / "in.mkv", audio=["deu"], attachments=[("a.ttf", "font/ttf", b"x" * 50)])
+    done = vidsr("info", "in.mkv", "out.mp4", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for words in ("64x48", "256x192", "copied", "attachment", "--drop-incompatible"):
+        assert words in done.stdout
+    plain = json.loads(vidsr("info", "in.mkv", "out.mkv", "--json", cwd=tmp_path).stdout)
+    assert [row[1] for row in plain["streams"]] == ["video", "audio", "attachment"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv"]
+
+
+def test_version() -> None:
+    assert vidsr("--version").stdout.startswith("vidsr 0.")

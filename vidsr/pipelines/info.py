@@ -1,0 +1,115 @@
+"""What `vidsr upscale` would do with a file, without doing it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from vidsr.config import UpscaleConfig
+from vidsr.errors import OutputError
+from vidsr.frames import ColorSpec, VideoInfo
+from vidsr.inference.backend import choose_device
+from vidsr.pipelines.upscale_plan import UpscalePlan, plan_upscale
+from vidsr.video.plan import StreamPlan
+from vidsr.video.reader import VideoReader
+
+TRANSFERS = {16: "PQ (HDR)", 18: "HLG (HDR)"}
+"""H.273 transfer characteristics worth a word of their own."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """A file, and what would become of it."""
+
+    facts: tuple[tuple[str, str], ...]
+    streams: tuple[tuple[str, str, str, str], ...]  # number, kind, what, in the output
+    notices: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "facts": dict(self.facts)}
+
+
+def describe(config: UpscaleConfig) -> Description:
+    """Look at a file as `upscale_video` would; writes nothing.
+
+    A container that cannot hold all streams is part of the description here, not an error.
+    """
+    with VideoReader(
+        config.input, video_stream=config.video_stream, deinterlace=config.deinterlace
+    ) as reader:
+        refusal: tuple[str, ...] = ()
+        try:
+            plan = plan_upscale(config, reader)
+        except OutputError as error:
+            refusal = (str(error),)
+            plan = plan_upscale(replace(config, drop_incompatible=True), reader)
+        info = reader.info
+        facts = (
+            ("input", f"{config.input}"),
+            ("video", _video(info, reader)),
+            ("colour", _color(info.color)),
+            ("output", f"{config.output}"),
+            ("becomes", _becomes(plan)),
+            ("model", f"{plan.weights.name} x{plan.weights.scale} on {choose_device(config)}"),
+            ("segments", f"{len(plan.segments)}, of {config.segment_s:g} s at most"),
+        )
+        return Description(
+            facts, tuple(_row(stream) for stream in plan.remux.streams), refusal + plan.notices
+        )
+
+
+def _video(info: VideoInfo, reader: VideoReader) -> str:
+    timeline = reader.timeline
+    seconds = float((timeline.end - timeline.start) * timeline.time_base)
+    parts = [f"{info.width}x{info.height} {info.codec}", f"{timeline.count} frames", f"{seconds:.2f} s"]
+    gaps = {b - a for a, b in zip(timeline.pts, timeline.pts[1:], strict=False)}
+    if info.frame_rate is not None:
+        # Rounding to ticks makes neighbours differ by one; more than that is a variable rate.
+        variable = gaps and max(gaps) - min(gaps) > 1
+        parts.append(f"{float(info.frame_rate):.5g} fps{' (variable)' if variable else ''}")
+    if info.sample_aspect_ratio != 1:
+        parts.append(
+            f"pixels {info.sample_aspect_ratio.numerator}:{info.sample_aspect_ratio.denominator}"
+        )
+    if info.rotation:
+        parts.append(f"rotated by {info.rotation} degrees")
+    if info.interlaced:
+        parts.append("interlaced" + (", will be deinterlaced" if reader.deinterlacing else ""))
+    if timeline.corrupt:
+        parts.append(f"{timeline.corrupt} damaged packets")
+    return ", ".join(parts)
+
+
+def _color(color: ColorSpec) -> str:
+    words = [color.matrix.upper().replace("BT", "BT."), f"{color.range} range", f"{color.depth} bit"]
+    if color.matrix not in ("rgb", "gray"):
+        names = {(1, 1): "4:4:4", (1, 2): "4:2:2", (2, 2): "4:2:0", (1, 4): "4:1:1", (2, 1): "4:4:0"}
+        words.append(names.get(color.subsampling, str(color.subsampling)))
+    if color.transfer in TRANSFERS:
+        words.append(TRANSFERS[color.transfer])
+    return ", ".join(words + (["with alpha"] if color.alpha else []))
+
+
+def _becomes(plan: UpscalePlan) -> str:
+    options = plan.encoding.options
+    quality = "".join(f", {key} {options[key]}" for key in ("crf", "preset") if key in options)
+    return (
+        f"{plan.output.width}x{plan.output.height} {plan.encoding.codec} "
+        f"({plan.encoding.encoder}, {plan.encoding.pixel_format}{quality})"
+    )
+
+
+def _row(stream: StreamPlan) -> tuple[str, str, str, str]:
+    what = stream.codec if stream.language == "und" else f"{stream.codec}, {stream.language}"
+    if stream.title:
+        what += f", {stream.title}"
+    fate = {
+        "upscale": "enlarged",
+        "copy": "copied",
+        "convert": f"converted to {stream.target_codec}",
+        "attach": "attached",
+        "rebuild": "written by the container itself",
+        "drop": "left out",
+    }[stream.action]
+    return str(stream.index), stream.kind, what, f"{fate} ({stream.reason})" if stream.reason else fate
