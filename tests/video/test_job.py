@@ -15,7 +15,7 @@ import pytest
 from tests.video.segments import encoding_for, info_of, noise
 from vidsr.errors import InputError, JobError, OutputError
 from vidsr.frames import ColorSpec
-from vidsr.video.job import Job, JobIdentity, fingerprint, job_folder
+from vidsr.video.job import Job, JobIdentity, fingerprint, job_folder, remove_if_proven
 from vidsr.video.writer import SegmentRecord, VideoWriter, record_path
 
 ROOT = Path(__file__).parents[2]
@@ -230,6 +230,44 @@ def test_left_over_pieces_are_cleaned_and_foreign_files_kept(output: Path) -> No
         assert names == ["000000.json", "000000.nut", "job.json", "lock", "mine.txt"]
         job.remove()
         assert [path.name for path in job.folder.iterdir()] == ["mine.txt"]
+
+
+def proven_job(output: Path) -> Path:
+    """A job that was killed with nothing left to do but the rename; its joined file."""
+    with Job.open(output, IDENTITY) as job:
+        write_segment(job.segment_path(0))
+        joined = job.folder / "joined.mp4"
+        joined.write_text("the film")
+        job.mark_proven()
+    return joined
+
+
+def test_a_kill_after_the_rename_leaves_nothing_to_do(output: Path) -> None:
+    proven_job(output).replace(output)
+    remove_if_proven(output)
+    assert list(output.parent.iterdir()) == [output]
+
+
+def test_a_kill_before_the_rename_does_not_cost_the_job(output: Path) -> None:
+    output.write_text("the film")  # an earlier one, alike but for its identity
+    proven_job(output)
+    remove_if_proven(output)
+    with Job.open(output, IDENTITY) as job:
+        assert job.finished(0) is not None
+        assert not (job.folder / "proven").exists()
+        assert not (job.folder / "joined.mp4").exists()
+        job.remove()
+    assert list(output.parent.iterdir()) == [output]
+
+
+def test_a_job_that_is_not_proven_stays(output: Path) -> None:
+    output.write_text("another film")
+    remove_if_proven(output)
+    with Job.open(output, IDENTITY) as job:
+        write_segment(job.segment_path(0))
+    remove_if_proven(output)
+    with Job.open(output, IDENTITY) as job:
+        assert job.finished(0) is not None
 
 
 def test_segments_without_a_manifest_are_not_trusted(output: Path) -> None:

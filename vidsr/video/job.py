@@ -5,7 +5,8 @@
         job.json        the manifest: what decides the frames, and what was picked at the start
         000000.nut      a segment ...
         000000.json     ... and its record, written last: without it the segment does not count
-        proven          the joined file passed its proof and is about to get its name
+        joined.mp4      the output, until it is proven and renamed
+        proven          tells that output from any other file of its name, once only the rename is left
 
 Everything but the lock is written beside and renamed after a sync, so each file is whole or absent
 whatever ends the run. Segments carry a digest and are read again before they are trusted.
@@ -25,14 +26,16 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from vidsr.errors import InputError, JobError
-from vidsr.video.durable import PART_SUFFIX, disk_errors, sha256_of, sync_folder, write_whole
+from vidsr.video.durable import disk_errors, sha256_of, sync_folder, write_whole
 from vidsr.video.writer import SegmentRecord, record_path
 
 MANIFEST_NAME = "job.json"
-PROVEN_NAME = "proven"
 MANIFEST_FORMAT = 1
-_OWN_NAME = re.compile(r"(job\.json|\d{6}\.(json|nut|mov|mkv))(\.part)?|joined\..*")
-"""What a job writes; `joined` is the pipeline's, the output before it is proven."""
+PROVEN_NAME = "proven"
+_OWN_NAME = re.compile(r"(job\.json|proven|\d{6}\.(json|nut|mov|mkv))(\.part)?|joined\..*")
+"""What a job writes; `joined` with the output's ending is the pipeline's output before its rename."""
+_PASSING_NAME = re.compile(r".*\.part|joined\..*|proven")
+"""What no later run needs."""
 _SAMPLE_BYTES = 1 << 20
 
 
@@ -49,9 +52,7 @@ class JobIdentity:
     backend: str  # name and precision
     versions: Mapping[str, str]  # vidsr, torch, codecs: another one may compute another last bit
     encoding: Mapping[str, Any]  # Encoding.as_json() less what is chosen once: its threads
-    segments: tuple[
-        tuple[int | None, int | None], ...
-    ]  # time ranges in ticks, half-open; None: no bound
+    segments: tuple[tuple[int | None, int | None], ...]  # ticks, half-open; None: no bound
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
@@ -176,8 +177,10 @@ class Job:
         return self._trusted[index]
 
     def mark_proven(self) -> None:
-        """Note that only the rename is left, so that a kill after it leaves nothing to redo."""
-        write_whole(self.folder / PROVEN_NAME, b"")
+        """Note that only the rename of `joined` is left, so a kill after it leaves nothing to redo."""
+        with disk_errors(self.folder):
+            mark = _same_file_mark(next(self.folder.glob("joined.*")))
+        write_whole(self.folder / PROVEN_NAME, mark)
 
     def remove(self) -> None:
         """Delete the folder: the output is in place. Foreign files stay, and the folder with them."""
@@ -189,9 +192,17 @@ class Job:
 
 
 def remove_if_proven(output: Path) -> None:
-    """Delete the job folder of an existing output whose run was killed after the rename, if there is one."""
+    """Delete the job folder of an existing output whose run was killed after the rename.
+
+    Nothing is deleted unless `output` is the very file that the job proved: a kill just before the
+    rename must not cost the job, whatever else has that name.
+    """
     folder = job_folder(output)
-    if (folder / PROVEN_NAME).exists():
+    try:
+        ours = (folder / PROVEN_NAME).read_bytes() == _same_file_mark(output)
+    except OSError:
+        return
+    if ours:
         with Job(folder, _lock(folder), {}, True, "") as job:
             job.remove()
 
@@ -199,6 +210,12 @@ def remove_if_proven(output: Path) -> None:
 def job_folder(output: Path) -> Path:
     """The job folder of an output file."""
     return output.with_name(output.name + ".vidsr")
+
+
+def _same_file_mark(path: Path) -> bytes:
+    """What a rename keeps of a file, and no other file shares."""
+    status = path.stat()
+    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns}".encode()
 
 
 def _lock(folder: Path) -> BinaryIO:
@@ -234,7 +251,7 @@ def _clean(folder: Path, *, everything: bool) -> None:
     """Delete unfinished files, or all that a job may have written; nothing that looks foreign."""
     with disk_errors(folder):
         for path in _own_files(folder):
-            if everything or path.suffix == PART_SUFFIX or path.stem == "joined":
+            if everything or _PASSING_NAME.fullmatch(path.name):
                 path.unlink(missing_ok=True)
 
 
