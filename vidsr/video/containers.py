@@ -34,6 +34,7 @@ class Container:
     attachments: bool = False
     cover_art: str | None = None  # "stream": a video stream so marked; "attachment": an attached file
     text: str | None = None  # the text subtitle codec that others are turned into
+    rotation: bool = False  # a display matrix beside the picture
     constant_rate: bool = False  # frames have no times of their own, only a rate
     copies: frozenset[str] | None = None  # codecs of copied streams; None: whatever the muxer takes
 
@@ -52,9 +53,22 @@ _TS_OTHERS = frozenset(
 
 CONTAINERS = (
     Container(
-        "mp4", (".mp4", ".m4v"), _MP4_VIDEO, negative_times=True, cover_art="stream", text="mov_text"
+        "mp4",
+        (".mp4", ".m4v"),
+        _MP4_VIDEO,
+        negative_times=True,
+        cover_art="stream",
+        text="mov_text",
+        rotation=True,
     ),
-    Container("mov", (".mov",), _MOV_VIDEO, negative_times=True, cover_art="stream", text="mov_text"),
+    Container(
+        "mov",
+        (".mov",),
+        _MOV_VIDEO,
+        negative_times=True,
+        text="mov_text",
+        rotation=True,
+    ),
     Container(
         "matroska",
         (".mkv",),
@@ -64,6 +78,7 @@ CONTAINERS = (
         attachments=True,
         cover_art="attachment",  # the muxer would make it an ordinary video track
         text="subrip",
+        rotation=True,
     ),
     Container(
         "webm",
@@ -72,6 +87,7 @@ CONTAINERS = (
         tick=Fraction(1, 1000),
         codec_delay=True,
         text="webvtt",
+        rotation=True,
     ),
     Container(
         "mpegts",

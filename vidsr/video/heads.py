@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -12,6 +14,8 @@ from av.audio.codeccontext import AudioCodecContext
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
+
+from vidsr.video.source import open_input
 
 HEAD_PACKETS = 3
 """Packets kept of each stream; the first of some codecs is special, so one is not enough."""
@@ -76,6 +80,20 @@ def read_heads(file: InputContainer) -> list[Head]:
         if len(head.packets) == HEAD_PACKETS or head.stream.disposition & Disposition.attached_pic:
             waiting.discard(packet.stream.index)
     return heads
+
+
+def first_packets(path: Path, wanted: Collection[int]) -> dict[int, bytes]:
+    """The first packet of some streams, by index: the whole picture of cover art."""
+    found: dict[int, bytes] = {}
+    if not wanted:
+        return found
+    with open_input(path) as file:
+        for packet in file.demux([file.streams[index] for index in sorted(wanted)]):
+            if packet.size:
+                found.setdefault(packet.stream.index, bytes(packet))
+            if len(found) == len(wanted):
+                break
+    return found
 
 
 def warm_up(packet: Packet[Any]) -> Fraction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from av.audio.codeccontext import AudioCodecContext
 from av.stream import Stream
 
 from vidsr.video.heads import codec_name
@@ -29,6 +30,28 @@ def payload(stream: Stream, data: bytes) -> bytes:
     if codec == "av1":
         return data.removeprefix(_TEMPORAL_DELIMITER)
     return data
+
+
+def frame_samples(stream: Stream, data: bytes) -> int:
+    """Samples a channel that an audio packet decodes to; 0 where that is not known."""
+    context = getattr(stream, "codec_context", None)
+    if not isinstance(context, AudioCodecContext):
+        return 0
+    return _opus_samples(data) if codec_name(stream) == "opus" else context.frame_size
+
+
+def _opus_samples(data: bytes) -> int:
+    """RFC 6716, 3.1: the first byte tells the length of a frame and how many there are; at 48 kHz."""
+    if len(data) < 2:
+        return 0
+    config, code = data[0] >> 3, data[0] & 3
+    if config < 12:
+        length = (480, 960, 1920, 2880)[config % 4]
+    elif config < 16:
+        length = (480, 960)[config % 2]
+    else:
+        length = (120, 240, 480, 960)[config % 4]
+    return length * (1, 2, 2, data[1] & 63)[code]
 
 
 def _without_adts(data: bytes) -> bytes:

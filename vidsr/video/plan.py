@@ -26,6 +26,13 @@ _STREAM_TAGS = frozenset(
     {"bps", "duration", "number_of_bytes", "number_of_frames", "source_id", "language"}
 )
 
+# ISO 639-2: the bibliographic codes that differ from the terminologic ones.
+_DOUBLE_CODES = (
+    "alb sqi, arm hye, baq eus, bur mya, chi zho, cze ces, dut nld, fre fra, geo kat, ger deu, gre ell,"
+    " ice isl, mac mkd, mao mri, may msa, per fas, rum ron, slo slk, tib bod, wel cym"
+)
+_TERMINOLOGIC = {pair[:3]: pair[4:] for pair in _DOUBLE_CODES.split(", ")}
+
 
 @dataclass(frozen=True)
 class StreamPlan:
@@ -118,6 +125,34 @@ def matched_streams(plan: RemuxPlan, result: InputContainer) -> dict[int, Stream
         if rest:
             matched[stream.index] = rest.pop(0)
     return matched
+
+
+def same_language(one: str, other: str) -> bool:
+    """Whether two codes mean one language: ISO 639-2 has two for some, and QuickTime knows but one."""
+    return _TERMINOLOGIC.get(one, one) == _TERMINOLOGIC.get(other, other)
+
+
+def missing_tags(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """Which of the wanted tags did not come through as they were."""
+    there = {key.lower(): value for key, value in found.items()}
+    there.setdefault("language", "und")
+    there.setdefault("title", there.get("name", ""))  # a track's title in MP4 and MOV
+    lost = []
+    for key, value in wanted.items():
+        now = there.get(key.lower())
+        same = now is not None and key == "language" and same_language(value, now)
+        if not same and now != value:
+            lost.append(key)
+    return lost
+
+
+def quicktime_language(language: str) -> str:
+    """The code by which FFmpeg's table of QuickTime's languages knows one that has two."""
+    if language in ("fre", "rum", "cze", "slo"):
+        return _TERMINOLOGIC[language]
+    if language in ("fra", "ron", "ces", "slk"):
+        return language
+    return next((old for old, new in _TERMINOLOGIC.items() if new == language), language)
 
 
 def file_tags(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +28,10 @@ from vidsr.video.timeline import scan_timeline
 
 TS_START = Fraction(7, 5)
 """Where FFmpeg lets a transport stream begin, seconds: decoding times come before the first picture."""
+
+_TECHNICAL = ("handler_name", "vendor_id")  # tags that nobody reads; their loss is not worth a line
+
+_UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # the matrix that turns nothing
 
 _AUDIO_SLACK = Fraction(1, 1000)  # what the audio may be off against the video, seconds
 
@@ -81,9 +86,12 @@ def plan_remux(
         shift = _shift(container, heads, streams)
         if container.constant_rate:
             _require_constant_rate(target, draft, output, heads, shift)
-        dropped = [f"{stream.label}" for stream in streams if stream.action == "drop"]
+        dropped = [stream.label for stream in streams if stream.action == "drop"]
         if file.chapters() and not container.chapters:
             dropped.append("chapters")
+        if not container.rotation and draft.display_matrix not in (None, _UPRIGHT):
+            dropped.append("the rotation of the picture")
+            draft = replace(draft, display_matrix=None)
         if dropped and not drop_incompatible:
             raise IncompatibleStreams(
                 f"{target}: {suffix} cannot hold {', '.join(dropped)}: {_remedy(container, streams)}"
@@ -139,9 +147,10 @@ def _ways(
     from_mp4 = "mp4" in file.format.name
     context = getattr(head.stream, "codec_context", None)
     if container.negative_times and from_mp4 and context is not None:
-        tag = context.codec_tag
-        if tag.strip("\0"):
-            yield replace(base, tag=tag)  # ProRes and PCM tell their kinds apart by it
+        with suppress(UnicodeDecodeError):  # PyAV reads and writes tags of ASCII letters alone
+            tag = context.codec_tag
+            if tag.strip("\0"):
+                yield replace(base, tag=tag)  # ProRes and PCM tell their kinds apart by it
     if container.negative_times and base.codec == "hevc":
         yield replace(base, tag="hvc1")
     # MP4 keeps the warm-up of a codec in edit lists, of which another muxer learns nothing; with Opus,
@@ -181,7 +190,9 @@ def _shift(container: Container, heads: Sequence[Head], streams: Sequence[Stream
     earliest = min(times, default=Fraction(0))
     if container.stores_dts and not container.constant_rate and earliest < 1:
         return TS_START - Fraction(math.floor(earliest * 1000), 1000)
-    return Fraction(max(0, math.ceil(-earliest * 1000)), 1000)
+    if earliest > -_AUDIO_SLACK:
+        return Fraction(0)  # less is the rounding of a clock, and the muxers can hold it
+    return Fraction(math.ceil(-earliest * 1000), 1000)
 
 
 def _require_grid(target: Path, container: Container, output: VideoInfo) -> None:
@@ -228,7 +239,8 @@ def _keep_tags(
     if echo.lost and container.negative_times:
         fuller = replace(plan, all_tags=True)
         second = read_back(fuller, file, rehearse(fuller, container, file, heads))
-        if len(second.lost) < len(echo.lost):
+        # Cover art has a place among the standard tags only.
+        if len(second.lost) < len(echo.lost) and len(second.dispositions) == len(echo.dispositions):
             plan, echo = fuller, second
     streams = tuple(
         replace(stream, shown_disposition=echo.dispositions.get(stream.index, 0))
@@ -258,15 +270,14 @@ def _notices(plan: RemuxPlan, dropped: Sequence[str]) -> tuple[str, ...]:
     if plan.shift:
         notices.append(
             f"all times are {float(plan.shift):g} s later than in the source, since {plan.suffix} holds"
-            " none before zero; nothing moves against anything else"
+            " no times, of decoding or showing, before zero; nothing moves against anything else"
         )
-    unmarked = [
-        f"stream {stream.index}: {mark.name}"
-        for stream in plan.kept
-        for mark in Disposition(stream.disposition & ~stream.shown_disposition)
-    ]
-    if plan.lost or unmarked:
-        notices.append(
-            f"{plan.suffix} has no place for these tags: {', '.join([*plan.lost, *unmarked])}"
-        )
+    missing = [tag for tag in plan.lost if not tag.endswith(_TECHNICAL)]
+    for stream in plan.kept:
+        alone = sum(other.kind == stream.kind for other in plan.kept) == 1
+        for mark in Disposition(stream.disposition & ~stream.shown_disposition):
+            if not (alone and mark == Disposition.default):
+                missing.append(f"stream {stream.index}: {mark.name}")
+    if missing:
+        notices.append(f"{plan.suffix} has no place for these tags: {', '.join(missing)}")
     return tuple(notices)

@@ -7,7 +7,7 @@ again too: nothing that the joiner remembers is believed, only what the plan pro
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -22,8 +22,15 @@ from av.video.stream import VideoStream
 from vidsr.errors import InputError, ProofError
 from vidsr.progress import Finished, Progress, Started, silent
 from vidsr.video.color_tags import ColorTags
-from vidsr.video.heads import codec_name
-from vidsr.video.plan import RemuxPlan, StreamPlan, file_tags, matched_streams, stream_tags
+from vidsr.video.heads import codec_name, first_packets
+from vidsr.video.plan import (
+    RemuxPlan,
+    StreamPlan,
+    file_tags,
+    matched_streams,
+    missing_tags,
+    stream_tags,
+)
 from vidsr.video.probe import display_matrix
 from vidsr.video.scan import StreamScan, scan_streams
 from vidsr.video.source import open_input
@@ -31,6 +38,11 @@ from vidsr.video.source import open_input
 MILLISECOND = Fraction(1, 1000)
 """How far any packet may lie from its time in the source, against the video: what the ear forgives is
 twenty times as much, but nothing here has a reason to be off by more than a clock's rounding."""
+
+_STEPS_BACK_S = (0, 5, 30, 10**6)  # where decoding begins in search of the last frame, before it
+
+# MP4's object types (ISO 14496-1, table 5) tell MPEG audio from others, and not its layers apart.
+_ALIASES = {"mp1": "mp3", "mp2": "mp3"}
 
 
 @dataclass(frozen=True)
@@ -108,7 +120,7 @@ def prove(
         time_error_s=float(time_error),
         streams=len(copies),
         packets=sum(scan.packets for scan in copies),
-        bytes=sum(scan.bytes for scan in copies),
+        bytes=sum(scan.size for scan in copies),
         sync_error_s=float(sync_error),
         chapters=plan.chapters,
         attachments=attachments,
@@ -156,7 +168,9 @@ class _Proof:
             copy = matched.get(stream.index)
             if copy is None:
                 raise self.wrong(f"{stream.label} is missing")
-            if copy.type != stream.kind or codec_name(copy) != stream.target_codec:
+            if copy.type != stream.kind or _codec(copy) != _ALIASES.get(
+                stream.target_codec, stream.target_codec
+            ):
                 raise self.wrong(
                     f"{stream.label} is {copy.type} ({codec_name(copy)}), not {stream.target_codec}"
                 )
@@ -167,17 +181,14 @@ class _Proof:
                 )
             wanted = stream_tags(old.streams[stream.index].metadata, upscaled=stream.action == "upscale")
             wanted["language"] = stream.language
-            self._tags(f"stream {stream.index}", wanted, {"language": "und"} | copy.metadata)
+            self._tags(f"stream {stream.index}", wanted, copy.metadata)
         self._tags("file", file_tags(old.metadata), new.metadata)
         self.checks.append("streams, codecs, languages, marks, tags")
 
-    def _tags(self, whose: str, wanted: dict[str, str], found: dict[str, str]) -> None:
-        there = {key.lower(): value for key, value in found.items()}
-        for key, value in wanted.items():
-            if f"{whose}: {key}" in self.plan.lost:
-                continue
-            if there.get(key.lower()) != value:
-                raise self.wrong(f"{whose} has the tag {key}={there.get(key.lower())!r}, not {value!r}")
+    def _tags(self, whose: str, wanted: Mapping[str, str], found: Mapping[str, str]) -> None:
+        for key in missing_tags(wanted, found):
+            if f"{whose}: {key}" not in self.plan.lost:
+                raise self.wrong(f"{whose} has lost the tag {key}={wanted[key]!r}")
 
     def video_times(self, video: StreamScan, expected: Sequence[int], time_base: Fraction) -> Fraction:
         """Every frame is there once, at its time."""
@@ -210,11 +221,11 @@ class _Proof:
             if old.texts != new.texts:
                 place = bisect_left([a == b for a, b in zip(old.texts, new.texts, strict=False)], True)
                 raise self.wrong(f"{name} does not say the same any more, from text {place} on")
-        elif (old.bytes, old.digest) != (new.bytes, new.digest):
+        elif (old.size, old.digest) != (new.size, new.digest):
             raise self.wrong(
-                f"{name} holds {new.packets} packets of {new.bytes} bytes; in the source these are"
-                f" {old.packets} of {old.bytes}"
-                if old.bytes != new.bytes
+                f"{name} holds {new.packets} packets of {new.size} bytes; in the source these are"
+                f" {old.packets} of {old.size}"
+                if old.size != new.size
                 else f"{name} does not hold the same bytes as in the source"
             )
         largest = Fraction(0)
@@ -235,14 +246,15 @@ class _Proof:
             error = abs(after - before - self.plan.shift)
             if error > max(MILLISECOND, new.time_base / 2):
                 raise self.wrong(
-                    f"{name} is {float(error * 1000):.3f} ms off against the video from packet {number} on"
+                    f"{name} is {float(error * 1000):.3f} ms off against the video, first in packet"
+                    f" {number}"
                 )
             largest = max(largest, error)
         if stream.kind == "audio" and old.end is not None and new.end is not None:
             off = abs(new.end - old.end - self.plan.shift)
             if self._tells_warm_up(stream) and off > MILLISECOND + new.time_base:
                 raise self.wrong(f"{name} ends {float(off * 1000):.3f} ms off")
-        self.checks.append(f"{name}: {new.packets} packets, {new.bytes} bytes")
+        self.checks.append(f"{name}: {new.packets} packets, {new.size} bytes")
         return largest
 
     def _tells_warm_up(self, stream: StreamPlan) -> bool:
@@ -274,11 +286,14 @@ class _Proof:
         """Attached files came along byte by byte."""
         planned = [stream for stream in self.plan.streams if stream.action == "attach"]
         found = _attached(new)
+        pictures = {s.index for s in new.streams if s.disposition & Disposition.attached_pic}
+        covers = set(first_packets(self.result, pictures).values())
+        drawn = first_packets(self.source, {s.index for s in planned if s.kind == "video"})
         for stream in planned:
             original = old.streams[stream.index]
             if not isinstance(original, AttachmentStream):
-                if not any(copy.disposition & Disposition.attached_pic for copy in new.streams):
-                    raise self.wrong("the cover art is missing")
+                if drawn.get(stream.index) not in covers:
+                    raise self.wrong(f"{stream.label}, the cover art, is missing")
                 continue
             name = original.metadata.get("filename", "")
             if name not in found:
@@ -297,10 +312,14 @@ class _Proof:
             raise self.wrong("the first frame does not decode")
         self._geometry(first, stream)
         base = stream.time_base or MILLISECOND
-        end = round(last_s / base)
-        new.seek(end, stream=stream)
-        times = [frame.pts for frame in new.decode(stream) if frame.pts is not None]
-        if not times or times[-1] != end:
+        last = round(last_s / base)
+        for back_s in _STEPS_BACK_S:
+            # Transport streams have no index: a seek may land behind the last keyframe.
+            new.seek(max(round((last_s - back_s) / base), 0), stream=stream)
+            times = [frame.pts for frame in new.decode(stream) if frame.pts is not None]
+            if times and times[-1] == last:
+                break
+        else:
             raise self.wrong("the last frame does not decode")
         self.checks.append("first and last frame decode")
 
@@ -330,6 +349,11 @@ def _turn(matrix: Sequence[int] | None) -> tuple[float, ...]:
     if matrix is None:
         return (1.0, 0.0, 0.0, 1.0)
     return tuple(matrix[i] / 65536 for i in (0, 1, 3, 4))
+
+
+def _codec(stream: Stream) -> str:
+    name = codec_name(stream)
+    return _ALIASES.get(name, name)
 
 
 def _marks(disposition: int) -> str:

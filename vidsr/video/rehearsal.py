@@ -14,7 +14,7 @@ from av.packet import Packet
 from vidsr.video.containers import Container
 from vidsr.video.heads import Head, copy_packet
 from vidsr.video.matroska import RESERVE
-from vidsr.video.plan import RemuxPlan, file_tags, matched_streams, stream_tags
+from vidsr.video.plan import RemuxPlan, file_tags, matched_streams, missing_tags, stream_tags
 from vidsr.video.target import Target
 
 REFUSALS = (av.FFmpegError, ValueError, OSError)
@@ -51,7 +51,7 @@ class Echo:
 def read_back(plan: RemuxPlan, file: InputContainer, rehearsed: bytes) -> Echo:
     """Compare the tags and marks of a rehearsed file with the source's."""
     with av.open(io.BytesIO(rehearsed), "r", metadata_errors="replace") as result:
-        lost = [f"file: {key}" for key in _missing(file_tags(file.metadata), result.metadata)]
+        lost = [f"file: {key}" for key in missing_tags(file_tags(file.metadata), result.metadata)]
         matched = matched_streams(plan, result)
         for stream in plan.kept:
             original = file.streams[stream.index].metadata
@@ -59,13 +59,8 @@ def read_back(plan: RemuxPlan, file: InputContainer, rehearsed: bytes) -> Echo:
             wanted["language"] = stream.language
             copy = matched.get(stream.index)
             # A transport stream's audio may need more packets to be recognised; it keeps no tags anyway.
-            found = {"language": "und"} | copy.metadata if copy is not None else {}
+            found = dict(copy.metadata) if copy is not None else {"language": "unknown"}
             if "title" in found:  # in Matroska still with the room for corrections
                 found["title"] = found["title"].removesuffix(RESERVE)
-            lost += [f"stream {stream.index}: {key}" for key in _missing(wanted, found)]
+            lost += [f"stream {stream.index}: {key}" for key in missing_tags(wanted, found)]
         return Echo(tuple(lost), {index: int(copy.disposition) for index, copy in matched.items()})
-
-
-def _missing(wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    there = {key.lower(): value for key, value in found.items()}
-    return [key for key, value in wanted.items() if there.get(key.lower()) != value]

@@ -23,6 +23,7 @@ from vidsr.errors import OutputError
 from vidsr.progress import Advanced, Finished, Notice, Progress, Started, silent
 from vidsr.video.containers import Container, container_for
 from vidsr.video.durable import disk_errors
+from vidsr.video.heads import first_packets
 from vidsr.video.matroska import TrackHeader, correct_tracks
 from vidsr.video.plan import RemuxPlan, StreamPlan
 from vidsr.video.planning import plan_remux
@@ -129,7 +130,7 @@ def _write(
     starts = [video.pts[0] * video.time_base + plan.shift]
     starts += [s.start + plan.shift for s in plan.kept if s.action != "upscale" and s.start is not None]
     rate = plan.frame_rate if container.negative_times else video.constant_rate(plan.frame_rate)
-    covers = _read_covers(plan)
+    covers = first_packets(plan.source, _pictures_to_attach(plan))
     with open_input(plan.source) as file, _first_stream(video.segments[0]) as template:
         with Target(
             path,
@@ -286,19 +287,8 @@ def _first_stream(segment: Path) -> Iterator[VideoStream]:
         yield container.streams.video[0]
 
 
-def _read_covers(plan: RemuxPlan) -> dict[int, bytes]:
-    """The pictures that become attached files: they must be known before the header is written."""
-    wanted = {s.index for s in plan.streams if s.action == "attach" and s.kind == "video"}
-    covers: dict[int, bytes] = {}
-    if not wanted:
-        return covers
-    with open_input(plan.source) as file:
-        for packet in file.demux([file.streams[index] for index in sorted(wanted)]):
-            if packet.size:
-                covers.setdefault(packet.stream.index, bytes(packet))
-            if covers.keys() == wanted:
-                break
-    return covers
+def _pictures_to_attach(plan: RemuxPlan) -> set[int]:
+    return {s.index for s in plan.streams if s.action == "attach" and s.kind == "video"}
 
 
 def _track_headers(plan: RemuxPlan) -> dict[int, TrackHeader]:

@@ -18,7 +18,7 @@ from av.subtitles.stream import SubtitleStream
 
 from vidsr.video.containers import PLAIN_TEXT
 from vidsr.video.heads import codec_name, skipped_samples, warm_up
-from vidsr.video.payload import payload
+from vidsr.video.payload import frame_samples, payload
 from vidsr.video.subtitles import is_gap, spoken_text
 
 
@@ -30,7 +30,7 @@ class StreamScan:
     time_base: Fraction  # seconds per tick
     pts: array[int] = field(default_factory=lambda: array("q"))  # of each packet, in decoding order
     packets: int = 0
-    bytes: int = 0  # of what the packets say, without the container's wrapping
+    size: int = 0  # bytes of what the packets say, without the container's wrapping
     heard: Fraction | None = None  # seconds, where the first packet's warm-up ends
     end: Fraction | None = None  # seconds, where the last packet ends
     texts: list[str] = field(default_factory=list)  # of text subtitles
@@ -55,7 +55,7 @@ class StreamScan:
         time = packet.pts if packet.pts is not None else packet.dts
         said = payload(self.stream, data)
         self.packets += 1
-        self.bytes += len(said)
+        self.size += len(said)
         self._digest.update(said)
         if isinstance(self.stream, SubtitleStream) and codec in PLAIN_TEXT:
             text = spoken_text(self.stream, packet)
@@ -67,18 +67,20 @@ class StreamScan:
         begin = time * self.time_base
         if self.heard is None:
             self.heard = begin + warm_up(packet)
-        self.end = begin + self._length(packet)
+        length = self._length(packet, data)
+        self.end = begin + length if length is not None else None
 
-    def _length(self, packet: Packet[Any]) -> Fraction:
-        """Seconds for which a packet is heard or shown."""
+    def _length(self, packet: Packet[Any], data: bytes) -> Fraction | None:
+        """Seconds for which a packet is heard or shown; None if the container does not say."""
         length = (packet.duration or 0) * self.time_base
         _, cut = skipped_samples(packet)
+        full = frame_samples(self.stream, data)
         context = getattr(self.stream, "codec_context", None)
-        if not cut or not isinstance(context, AudioCodecContext) or not context.sample_rate:
-            return length
-        if context.frame_size:  # the container's own duration may be rounded
-            length = Fraction(context.frame_size, context.sample_rate)
-        return length - Fraction(cut, context.sample_rate)
+        if cut and full and isinstance(context, AudioCodecContext) and context.sample_rate:
+            # Some demuxers have taken the cut off the duration already, and some have not.
+            heard = Fraction(full - cut, context.sample_rate)
+            return min(length, heard) if length else heard
+        return length or None
 
 
 def scan_streams(file: InputContainer, wanted: Collection[int]) -> dict[int, StreamScan]:

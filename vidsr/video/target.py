@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from fractions import Fraction
@@ -11,10 +10,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import av
-from av.audio.codeccontext import AudioCodecContext
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
-from av.packet import Packet, PacketSideData
+from av.packet import Packet
 from av.stream import AttachmentStream, Disposition, Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
 from av.subtitles.stream import SubtitleStream
@@ -22,9 +20,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from vidsr.video.containers import Container
-from vidsr.video.heads import skipped_samples
 from vidsr.video.matroska import RESERVE
-from vidsr.video.plan import RemuxPlan, StreamPlan, file_tags, stream_tags
+from vidsr.video.plan import RemuxPlan, StreamPlan, file_tags, quicktime_language, stream_tags
+from vidsr.video.route import Route, TickMap
 from vidsr.video.subtitles import SubtitleConverter
 
 if TYPE_CHECKING:
@@ -34,20 +32,6 @@ NANOSECOND = Fraction(1, 10**9)
 LARGEST_TIMESCALE = 2**31 - 1  # FFmpeg's option is an int
 
 _MATROSKA = ("matroska", "webm")
-_SKIP_SAMPLES = 11  # AV_PKT_DATA_SKIP_SAMPLES
-
-
-class TickMap:
-    """Carries ticks of one time base over to another, later by a shift, to the nearest tick."""
-
-    def __init__(self, source: Fraction, target: Fraction, shift: Fraction) -> None:
-        factor, offset = source / target, shift / target + Fraction(1, 2)
-        self._divisor = math.lcm(factor.denominator, offset.denominator)
-        self._factor = int(factor * self._divisor)
-        self._offset = int(offset * self._divisor)
-
-    def __call__(self, ticks: int) -> int:
-        return (ticks * self._factor + self._offset) // self._divisor
 
 
 class Target:
@@ -159,7 +143,7 @@ class Target:
         plan = self.plan
         if template is None:
             # Only a place in the order; a codec that needs no header and is held everywhere.
-            codec = "vp9" if plan.container == "webm" else "mpeg4"
+            codec = "vp8" if plan.container == "webm" else "mpeg4"
             stub = self.output.add_mux_stream(codec, width=plan.width, height=plan.height, rate=25)
             stub.time_base = original.time_base
             return stub
@@ -205,6 +189,8 @@ class Target:
     def _describe(self, added: Stream, original: Stream, stream: StreamPlan) -> None:
         tags = stream_tags(original.metadata, upscaled=stream.action == "upscale")
         tags["language"] = stream.language
+        if self.plan.container == "mov":
+            tags["language"] = quicktime_language(stream.language)
         if self.plan.container in _MATROSKA:
             tags["title"] = stream.title + RESERVE
         added.metadata.clear()
@@ -212,99 +198,6 @@ class Target:
         added.disposition = Disposition(stream.disposition)
         if stream.tag and getattr(added, "codec_context", None) is not None:
             added.codec_context.codec_tag = stream.tag
-
-
-class Route:
-    """The way of one stream from the source to the result."""
-
-    def __init__(
-        self,
-        stream: Stream,
-        original: Stream,
-        plan: StreamPlan,
-        converter: SubtitleConverter | None,
-    ) -> None:
-        self.stream = stream
-        self.plan = plan
-        self.converter = converter
-        context = getattr(original, "codec_context", None)
-        self._audio = context if isinstance(context, AudioCodecContext) else None
-        self._source_base = original.time_base or Fraction(1, 1000)
-        self._is_cover = bool(Disposition(plan.disposition) & Disposition.attached_pic)
-        self.time_base = self._source_base
-        self._map = TickMap(Fraction(1), Fraction(1), Fraction(0))
-        self._step = 1
-        self._last_dts: int | None = None
-        self._end: int | None = None  # where the packet before ends, ticks of the source
-        self._held: Packet[Any] | None = None
-        self._written = 0
-
-    def settle(self, shift: Fraction, lenient: bool) -> None:
-        """Fix the clock, once the muxer has chosen the stream's time base."""
-        self.time_base = self.stream.time_base or self._source_base
-        self._map = TickMap(self._source_base, self.time_base, shift + self.plan.codec_delay)
-        self._step = 0 if lenient or self.plan.kind in ("subtitle", "data") else 1
-
-    def prepare(self, packet: Packet[Any]) -> Packet[Any] | None:
-        """The packet to write now: this one, its conversion, or for audio the one before it."""
-        if self._is_cover and self._written:
-            return None  # one picture; a demuxer repeats it after a seek
-        self._written += 1
-        if self.converter is not None:
-            text = self.converter.convert(packet)
-            if text is None:
-                return None
-            converted: Packet[Any] = Packet(text)
-            converted.pts, converted.dts, converted.duration = packet.pts, packet.dts, packet.duration
-            converted.is_keyframe = True
-            return converted
-        if self._audio is None:
-            return packet
-        # The last packet of an audio stream is treated apart, so one is always held back.
-        ready, self._held = self._held, packet
-        return ready
-
-    def release(self) -> Packet[Any] | None:
-        """The packet held back, if any."""
-        held, self._held = self._held, None
-        return held
-
-    def keep_end(self, packet: Packet[Any], container: Container, *, last: bool) -> None:
-        """Say where the sound ends inside the last packet, in the container's own way.
-
-        MP4 gives the last sample of a track a shorter duration, Matroska has DiscardPadding (side data
-        with a count of samples, for FFmpeg).
-        """
-        assert self._audio is not None
-        rate = self._audio.sample_rate
-        _, end = skipped_samples(packet)
-        if end and container.negative_times and rate:
-            packet.duration = (packet.duration or 0) - round(Fraction(end, rate) / self._source_base)
-        elif last and not end and container.codec_delay and rate and self._audio.frame_size:
-            samples = round((packet.duration or 0) * self._source_base * rate)
-            if 0 < samples < self._audio.frame_size:
-                data = PacketSideData(_SKIP_SAMPLES, 10)  # type: ignore[call-arg]
-                data.update(struct.pack("<IIBB", 0, self._audio.frame_size - samples, 0, 0))
-                packet.set_sidedata(data)
-
-    def stamp(self, packet: Packet[Any]) -> None:
-        """Put the packet into the result's stream and on its clock, decoding times rising."""
-        pts, dts = packet.pts, packet.dts
-        if pts is None:
-            pts = dts if dts is not None else self._end if self._end is not None else 0
-        if dts is None:
-            dts = pts  # only containers without reordering leave it out
-        duration = packet.duration or 0
-        self._end = pts + duration
-        new_pts, new_dts = self._map(pts), self._map(dts)
-        if self._last_dts is not None and new_dts < self._last_dts + self._step:
-            new_dts = self._last_dts + self._step
-        new_pts = max(new_pts, new_dts)
-        self._last_dts = new_dts
-        packet.stream = self.stream
-        packet.time_base = self.time_base
-        packet.pts, packet.dts = new_pts, new_dts
-        packet.duration = max(0, self._map(pts + duration) - new_pts) if duration else 0
 
 
 def shifted_chapters(source: InputContainer, shift: Fraction) -> list[Chapter]:
