@@ -487,6 +487,15 @@ def test_a_full_disk_leaves_nothing_and_says_how_to_go_on(tmp_path: Path, limit:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_no_space_left_on_the_device_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.nut.part").symlink_to("/dev/full")
+    encoding = codec_encoding("ffv1")
+    with pytest.raises(OutputError, match=r"a\.nut: no space left on device: free some space"):
+        write(tmp_path / "a.nut", encoding, noise(encoding.color, range(30)))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_records_return_as_they_were_saved(tmp_path: Path) -> None:
     record = SegmentRecord(
         frames=2,
