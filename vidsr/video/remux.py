@@ -27,8 +27,9 @@ from vidsr.video.heads import first_packets
 from vidsr.video.matroska import TrackHeader, correct_tracks
 from vidsr.video.plan import RemuxPlan, StreamPlan
 from vidsr.video.planning import plan_remux
+from vidsr.video.route import TickMap
 from vidsr.video.source import open_input
-from vidsr.video.target import Target, TickMap, movie_timescale
+from vidsr.video.target import Target, movie_timescale
 from vidsr.video.writer import SegmentRecord, record_path
 
 __all__ = ["RemuxPlan", "StreamPlan", "join", "plan_remux"]
