@@ -227,6 +227,7 @@ def make_video(
             art.disposition = Disposition.attached_pic
             packet: Packet[Any] = Packet(cover)
             packet.stream, packet.pts, packet.dts = art, 0, 0
+            packet.time_base = Fraction(1, 1000)
             packet.is_keyframe = True
             packets.append(packet)
 
@@ -260,20 +261,33 @@ def make_video(
 
 def to_frame(rgb: NDArray[np.uint8], pix_fmt: str, matrix: str = "bt601", range: int = 1) -> VideoFrame:
     """An RGB picture as a frame of another format, converted by FFmpeg; deep ones through 16 bits."""
+    height, width = rgb.shape[:2]
     target = av.VideoFormat(pix_fmt)
+    # swscale reads beyond the last pixel of a row, so the results at the edge of narrow pictures would
+    # be left to chance: convert a wider one and cut it.
+    wide = np.pad(rgb, ((0, 0), (0, -width % 32), (0, 0)), mode="edge")
     if target.components[0].bits > 8:
-        source = VideoFrame.from_ndarray(rgb.astype(np.uint16) * 257, format="rgb48le")
+        source = VideoFrame.from_ndarray(wide.astype(np.uint16) * 257, format="rgb48le")
     else:
-        source = VideoFrame.from_ndarray(rgb, format="rgb24")
-    if pix_fmt in ("rgb24", "gbrp") or target.is_rgb:
-        return source.reformat(format=pix_fmt)
-    full = range == 2 or pix_fmt.startswith("yuvj")
-    return source.reformat(
-        format=pix_fmt,
-        dst_colorspace=_SWS_MATRIX[matrix],
-        dst_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
-        interpolation="BICUBIC",
-    )
+        source = VideoFrame.from_ndarray(wide, format="rgb24")
+    if target.is_rgb:
+        converted = source.reformat(format=pix_fmt)
+    else:
+        full = range == 2 or pix_fmt.startswith("yuvj")
+        converted = source.reformat(
+            format=pix_fmt,
+            dst_colorspace=_SWS_MATRIX[matrix],
+            dst_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+            interpolation="BICUBIC",
+        )
+    frame = VideoFrame(width, height, pix_fmt)
+    for ours, theirs in zip(frame.planes, converted.planes, strict=True):
+        rows = np.frombuffer(memoryview(theirs), np.uint8).reshape(theirs.height, theirs.line_size)
+        cut = np.zeros((ours.height, ours.line_size), np.uint8)
+        length = min(ours.line_size, theirs.line_size)
+        cut[:, :length] = rows[:, :length]
+        ours.update(cut.tobytes())
+    return frame
 
 
 def truncate(path: Path, keep: float = 0.6) -> Path:

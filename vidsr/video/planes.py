@@ -10,6 +10,20 @@ import torch
 from av.video.frame import VideoFrame
 from torch import Tensor
 
+from vidsr.video.planar_formats import parse_pixel_format
+
+
+def planar_frame(frame: VideoFrame) -> VideoFrame:
+    """The same samples as planes (see PlanarFormat); the frame itself where it has planes already.
+
+    Raises:
+        InputError: its pixel format has no planar form without loss.
+    """
+    planar = parse_pixel_format(frame.format.name)
+    if planar.via:
+        frame = frame.reformat(format=planar.via)
+    return frame if frame.format.name == planar.name else frame.reformat(format=planar.name)
+
 
 class FrameStack:
     """Room for frames of one format and size; each is copied once, straight from the decoder's memory.

@@ -20,8 +20,7 @@ from vidsr.frames import ColorSpec, FrameBatch, Matrix, Siting
 from vidsr.video.color import h273_tags, pixel_format_name, resolve_color, to_planes, to_rgb
 from vidsr.video.durable import write_whole
 from vidsr.video.image_tags import ImageFormat, add_tags, image_format, read_tags
-from vidsr.video.planar_formats import parse_pixel_format
-from vidsr.video.planes import FrameStack, fill_frame
+from vidsr.video.planes import FrameStack, fill_frame, planar_frame
 from vidsr.video.source import MAX_SIDE_PX, require_file
 
 STILL_SUFFIXES: dict[str, ImageFormat] = {
@@ -68,13 +67,14 @@ def read_still(path: Path) -> FrameBatch:
     kind = image_format(data)
     assert kind is not None  # or it would not have been decoded
     try:
-        planar = parse_pixel_format(frame.format.name).name
         if frame.format.has_palette and _is_opaque(frame):
-            planar = "gbrp"
-        elif kind == "jpeg" and planar == "gbrap":
-            planar = "gbrp"  # CMYK: FFmpeg has multiplied by black, and leaves it in the place of alpha
+            frame = frame.reformat(format="gbrp")
+        elif kind == "jpeg" and frame.format.name == "gbrap":
+            # CMYK: FFmpeg has multiplied by black, and leaves it in the place of alpha.
+            frame = frame.reformat(format="gbrp")
+        frame = planar_frame(frame)
         color = resolve_color(
-            pixel_format=planar,
+            pixel_format=frame.format.name,
             width=frame.width,
             height=frame.height,
             matrix=int(frame.colorspace),
@@ -85,8 +85,8 @@ def read_still(path: Path) -> FrameBatch:
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    stack = FrameStack(planar, frame.height, frame.width, 1)
-    stack.add(frame if frame.format.name == planar else frame.reformat(format=planar))
+    stack = FrameStack(frame.format.name, frame.height, frame.width, 1)
+    stack.add(frame)
     upright = _turn(FrameBatch(stack.take(), color, (0,), Fraction(1)), read_tags(data).orientation)
     return replace(upright, planes=tuple(plane.contiguous() for plane in upright.planes))
 

@@ -9,6 +9,7 @@ from vidsr.frames import ColorSpec, VideoInfo
 from vidsr.video.color import h273_tags
 from vidsr.video.decoding import Decoding
 from vidsr.video.planar_formats import parse_pixel_format
+from vidsr.video.planes import planar_frame
 from vidsr.video.probe import frame_color
 
 
@@ -40,22 +41,22 @@ class Uniform:
                 f" {frame.width}x{frame.height} at {float(time * info.time_base):.3f} s;"
                 " cut the file there and upscale each part"
             )
-        color = self._color(frame)
-        ours = info.color
-        if (color.matrix, color.range) != (ours.matrix, ours.range):
-            self._converted += 1
-            theirs, wanted = h273_tags(color), h273_tags(ours)
-            return frame.reformat(
-                format=self._planar,
-                src_colorspace=theirs.matrix,
-                dst_colorspace=wanted.matrix,
-                src_color_range=theirs.range,
-                dst_color_range=wanted.range,
-            )
-        if frame.format.name != self._planar:
-            self._converted += frame.format.name != info.pixel_format
-            return frame.reformat(format=self._planar)
-        return frame
+        color, ours = self._color(frame), info.color
+        frame = planar_frame(frame)
+        if frame.format.name == self._planar and (color.matrix, color.range) == (
+            ours.matrix,
+            ours.range,
+        ):
+            return frame
+        self._converted += 1
+        theirs, wanted = h273_tags(color), h273_tags(ours)
+        return frame.reformat(
+            format=self._planar,
+            src_colorspace=theirs.matrix,
+            dst_colorspace=wanted.matrix,
+            src_color_range=theirs.range,
+            dst_color_range=wanted.range,
+        )
 
     def take_converted(self) -> int:
         """How many frames were not of the first one's kind, since this was last asked."""
