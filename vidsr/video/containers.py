@@ -35,6 +35,7 @@ class Container:
     cover_art: str | None = None  # "stream": a video stream so marked; "attachment": an attached file
     text: str | None = None  # the text subtitle codec that others are turned into
     rotation: bool = False  # a display matrix beside the picture
+    color_tags: bool = True  # matrix, primaries and transfer beside the picture
     constant_rate: bool = False  # frames have no times of their own, only a rate
     copies: frozenset[str] | None = None  # codecs of copied streams; None: whatever the muxer takes
 
@@ -50,6 +51,9 @@ _TS_OTHERS = frozenset(
     {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "opus", "dvb_subtitle", "dvb_teletext"}
     | {"hdmv_pgs_subtitle", "klv", "scte_35", "timed_id3"}
 )
+
+SELF_TAGGED = frozenset({"h264", "hevc", "av1", "prores", "mpeg2video"})
+"""Codecs that say their colour in their own headers, so that it does not depend on the container."""
 
 CONTAINERS = (
     Container(
@@ -96,6 +100,7 @@ CONTAINERS = (
         stores_dts=True,
         tick=Fraction(1, 90000),
         chapters=False,
+        color_tags=False,
         copies=_TS_VIDEO | _TS_OTHERS,
     ),
     Container(
@@ -105,10 +110,11 @@ CONTAINERS = (
         frozenset({"mpeg4", "mjpeg", "ffv1", "rawvideo"}),
         stores_dts=True,
         chapters=False,
+        color_tags=False,
         constant_rate=True,
     ),
     # NUT's syncpoints hold decoding times as unsigned numbers.
-    Container("nut", (".nut",), _MKV_VIDEO - {"prores"}, stores_dts=True),
+    Container("nut", (".nut",), _MKV_VIDEO - {"prores"}, stores_dts=True, color_tags=False),
 )
 
 

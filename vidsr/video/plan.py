@@ -79,6 +79,7 @@ class RemuxPlan:
     width: int  # pixels of the upscaled video
     height: int
     color: ColorTags  # of the upscaled video
+    color_told: bool = True  # whether container or codec can say it
     sample_aspect_ratio: Fraction = Fraction(1)
     display_matrix: tuple[int, ...] | None = None
     frame_rate: Fraction | None = None  # nominal; whether it is constant shows in the times

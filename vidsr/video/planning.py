@@ -19,7 +19,7 @@ from av.stream import Discard, Disposition
 from vidsr.errors import IncompatibleStreams
 from vidsr.frames import VideoInfo
 from vidsr.video.color_tags import h273_tags
-from vidsr.video.containers import PLAIN_TEXT, Container, codec_of, container_for
+from vidsr.video.containers import PLAIN_TEXT, SELF_TAGGED, Container, codec_of, container_for
 from vidsr.video.heads import Head, codec_name, read_heads
 from vidsr.video.plan import RemuxPlan, StreamPlan
 from vidsr.video.rehearsal import REFUSALS, read_back, rehearse
@@ -78,6 +78,7 @@ def plan_remux(
             width=output.width,
             height=output.height,
             color=h273_tags(output.color),
+            color_told=container.color_tags or codec in SELF_TAGGED,
             sample_aspect_ratio=output.sample_aspect_ratio,
             display_matrix=output.display_matrix,
             frame_rate=output.frame_rate,
@@ -225,8 +226,8 @@ def _require_constant_rate(
         elif timeline.start * base + shift != 0:
             wrong = "a video that starts late"
     for head in heads:
-        if head.stream.type == "audio" and abs((head.start or 0) + shift) > _AUDIO_SLACK:
-            wrong = wrong or "audio that does not start with the video"
+        if head.stream.type == "audio" and abs(head.start or Fraction(0)) > _AUDIO_SLACK:
+            wrong = "audio that does not start with the video, or with a warm-up before it"
     if wrong:
         raise IncompatibleStreams(f"{target}: {plan.suffix} cannot hold {wrong}: write to .mkv instead")
 
@@ -278,6 +279,8 @@ def _notices(plan: RemuxPlan, dropped: Sequence[str]) -> tuple[str, ...]:
         for mark in Disposition(stream.disposition & ~stream.shown_disposition):
             if not (alone and mark == Disposition.default):
                 missing.append(f"stream {stream.index}: {mark.name}")
+    if not plan.color_told:
+        notices.append(f"{plan.suffix} has no place for colour tags: players will guess them")
     if missing:
         notices.append(f"{plan.suffix} has no place for these tags: {', '.join(missing)}")
     return tuple(notices)

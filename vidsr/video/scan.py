@@ -69,6 +69,18 @@ class StreamScan:
             self.heard = begin + warm_up(packet)
         length = self._length(packet, data)
         self.end = begin + length if length is not None else None
+        edited = self._edited_end()
+        if self.end is not None and edited is not None and begin < edited < self.end:
+            self.end = edited
+
+    def _edited_end(self) -> Fraction | None:
+        """Where an MP4's edit list ends the stream; a parser gives MP3 packets their full length back."""
+        stream = self.stream
+        if "mp4" not in stream.container.format.name or stream.type != "audio":
+            return None
+        if stream.start_time is None or stream.duration is None:
+            return None
+        return (stream.start_time + stream.duration) * self.time_base
 
     def _length(self, packet: Packet[Any], data: bytes) -> Fraction | None:
         """Seconds for which a packet is heard or shown; None if the container does not say."""
