@@ -95,6 +95,14 @@ def test_progressive_content_is_not_touched(tmp_path: Path) -> None:
     assert not reader.deinterlacing
 
 
+def test_interlaced_frames_that_pass_are_counted(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mkv", interlaced=True)
+    woven, whole = VideoReader(path, deinterlace=False), VideoReader(path)
+    read(woven)
+    read(whole)
+    assert (woven.woven, whole.woven) == (12, 0)
+
+
 def test_a_single_interlaced_frame_comes_out(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mkv", frames=1, interlaced=True)
     assert [frame_numbers(frame) for frame in read(VideoReader(path))] == [[0]]

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import struct
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import av.logging
 import pytest
+from av.packet import Packet
 
 from tests.synthetic import make_video
 from vidsr.errors import InputError
 from vidsr.frames import HdrMetadata, Siting, VideoInfo
+from vidsr.video.image_tags import ImageTags, add_tags
 from vidsr.video.reader import VideoReader
 
 
@@ -52,6 +57,25 @@ def test_a_rotation_is_read_as_it_is_tagged(tmp_path: Path, degrees: int) -> Non
     assert (found.width, found.height) == (64, 48), "a tag, not a size"
 
 
+def test_a_camera_s_jpegs_with_exif_are_read(tmp_path: Path) -> None:
+    # Little-endian TIFF, one directory entry: orientation (0x0112) 6, to be turned clockwise.
+    exif = b"II*\x00" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+    plain = make_video(tmp_path / "plain.mkv", codec="mjpeg", pix_fmt="yuvj420p", frames=3)
+    path = tmp_path / "exif.mkv"
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        stream = target.add_mux_stream("mjpeg", width=64, height=48, rate=25)
+        for packet in source.demux(video=0):
+            if packet.size:
+                tagged = Packet(add_tags(bytes(packet), ImageTags(exif=exif)))
+                tagged.pts, tagged.dts, tagged.time_base = packet.pts, packet.dts, packet.time_base
+                tagged.stream, tagged.is_keyframe = stream, True
+                target.mux_one(tagged)
+    found = info(path)
+    one = 1 << 16
+    assert found.rotation == -90
+    assert found.display_matrix == (0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+
+
 @pytest.mark.parametrize(
     ("codec", "options", "siting"),
     [
@@ -75,6 +99,14 @@ def test_where_chroma_lies_is_read_from_the_headers(
         tmp_path / f"a{suffix}", codec=codec, pix_fmt=pix_fmt, size=(64, 64), frames=2, options=options
     )
     assert info(path).color.siting == siting
+
+
+def test_headers_are_read_alike_by_many_threads(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", frames=2, options={"x264-params": "chromaloc=2"})
+    with ThreadPoolExecutor(6) as pool:
+        sitings = {found.color.siting for found in pool.map(info, [path] * 24)}
+    assert sitings == {"topleft"}
+    assert av.logging.get_level() is None
 
 
 def test_reading_headers_leaves_the_log_as_it_was(tmp_path: Path) -> None:

@@ -204,6 +204,17 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
         read_still(path)
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp"])
+def test_a_picture_that_is_cut_off_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    write_still(path, batch(*noise(3, size=(64, 64))))
+    data = path.read_bytes()
+    for keep in (0.4, 0.8):
+        path.write_bytes(data[: int(len(data) * keep)])
+        with pytest.raises(InputError, match=f"{name}: the picture is"):
+            read_still(path)
+
+
 def test_an_animation_is_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     write_still(path, batch(*smooth()))

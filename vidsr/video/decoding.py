@@ -103,7 +103,9 @@ class Decoding:
                 return
             if packet is None:
                 return
-            yield packet
+            # An empty packet ends the decoder's work, so only the last one, without times, may pass.
+            if packet.size or packet.dts is None:
+                yield packet
 
     def numbered_packets(self) -> Iterator[Packet[VideoStream]]:
         """The stream's packets with their number in the file in the place of their times.

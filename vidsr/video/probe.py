@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import struct
+import threading
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import cast
@@ -40,6 +42,8 @@ _H273_SITING: dict[int, Siting] = {
 }
 # AV1 specification 6.4.2, chroma_sample_position: 1 CSP_VERTICAL, 2 CSP_COLOCATED; 0 is unknown.
 _AV1_SITING: dict[int, Siting] = {1: "left", 2: "topleft"}
+
+_LOG = threading.Lock()  # the log's level is one for the whole process
 
 
 def probe(
@@ -136,7 +140,14 @@ def hdr_metadata(frame: VideoFrame) -> HdrMetadata | None:
 def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
     """The nine numbers that turn the picture (libavutil/display.h), where there are any."""
     matrix = _side_data(frame, SideDataType.DISPLAYMATRIX)
-    return None if matrix is None else struct.unpack_from("=9i", matrix)
+    if matrix is not None:
+        return struct.unpack_from("=9i", matrix)
+    if not frame.rotation:
+        return None
+    # There is one, among side data that PyAV cannot list; the angle it does tell.
+    cosine, sine = math.cos(math.radians(frame.rotation)), math.sin(math.radians(frame.rotation))
+    a, b = round(cosine * (1 << 16)), round(sine * (1 << 16))
+    return (a, -b, 0, b, a, 0, 0, 0, 1 << 30)
 
 
 def chroma_siting(stream: VideoStream, packet: Packet[VideoStream]) -> Siting | None:
@@ -153,16 +164,16 @@ def chroma_siting(stream: VideoStream, packet: Packet[VideoStream]) -> Siting | 
     }.get(codec, ("", _H273_SITING))
     if not field:
         return None
-    level = av.logging.get_level()
-    try:
+    with _LOG:
+        level = av.logging.get_level()
         av.logging.set_level(av.logging.TRACE)
-        with av.logging.Capture() as lines:
-            try:
+        try:
+            with av.logging.Capture() as lines:
                 BitStreamFilterContext("trace_headers", stream).filter(packet)
-            except av.FFmpegError:
-                return None  # damaged headers: the decoder will say more of them
-    finally:
-        av.logging.set_level(level)
+        except av.FFmpegError:
+            return None  # damaged headers: the decoder will say more of them
+        finally:
+            av.logging.set_level(level)
     for _, _, line in lines:
         if field in line:
             return table.get(int(line.rsplit("=", 1)[1]))
@@ -174,8 +185,9 @@ def _stated(of_frame: int, of_stream: int, unspecified: int) -> int:
 
 
 def _side_data(frame: VideoFrame, kind: SideDataType) -> bytes | None:
-    # PyAV's stubs call it a mapping of names; it iterates over the entries themselves.
-    for each in cast("Iterable[SideData]", frame.side_data):
-        if each.type is kind:
-            return bytes(each)
-    return None
+    try:
+        # PyAV's stubs call it a mapping of names; it iterates over the entries themselves.
+        entries = list(cast("Iterable[SideData]", frame.side_data))
+    except ValueError:
+        return None  # PyAV 18 refuses to list any where it does not know one: EXIF in a JPEG
+    return next((bytes(each) for each in entries if each.type is kind), None)

@@ -58,6 +58,7 @@ class VideoReader:
         self.path = path
         self.errors = 0  # packets and frames found damaged by `batches` so far
         self.converted = 0  # frames brought to the first one's format or range by `batches` so far
+        self.woven = 0  # interlaced frames that `batches` has given as they are so far
         self._threads = threads
         with open_input(path) as container:
             index = main_video_stream(container, path, video_stream).index
@@ -164,6 +165,7 @@ class VideoReader:
             if start is None or time >= start:  # what the run-up meets was counted where it belongs
                 self.errors += decoding.damage - counted
             counted = decoding.damage
+            self.woven += frame.interlaced_frame and not self.deinterlacing
             yield uniform(frame, time), time
             self.converted += uniform.take_converted()
         self.errors += decoding.damage - counted

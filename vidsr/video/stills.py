@@ -40,6 +40,7 @@ MAX_WEBP_PX = 16383
 """Sides of a WebP picture have 14 bits (RFC 9649, 2.5)."""
 
 _DECODERS: dict[ImageFormat, str] = {"png": "png", "jpeg": "mjpeg", "webp": "webp"}
+_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"  # markers; neither occurs within a scan
 _SIDEWAYS: dict[Siting, Siting] = {
     "left": "top",
     "top": "left",
@@ -181,6 +182,8 @@ def _decode(path: Path, data: bytes) -> VideoFrame:
     if not frames:
         raise InputError(f"{path}: the picture is damaged and cannot be decoded")
     frame = frames[0]
+    if kind == "jpeg" and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN):
+        raise InputError(f"{path}: the picture is cut off")  # FFmpeg would leave the rest gray
     if max(frame.width, frame.height) > MAX_SIDE_PX:
         raise InputError(f"{path}: {frame.width}x{frame.height} pixels; at most {MAX_SIDE_PX} a side")
     return frame
