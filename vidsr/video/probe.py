@@ -49,10 +49,10 @@ _LOG = threading.Lock()  # the log's level is one for the whole process
 def probe(
     decoding: Decoding,
     frames: Sequence[VideoFrame],
-    packet: Packet[VideoStream],
+    siting: Siting | None,
     timeline: Timeline,
 ) -> VideoInfo:
-    """Describe a stream by its header, its first packet and its first decoded frames (at least one).
+    """Describe a stream by its header and its first decoded frames (at least one).
 
     Raises:
         InputError: the size is none, or beyond MAX_SIDE_PX.
@@ -63,7 +63,7 @@ def probe(
     if not (0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX):
         raise InputError(f"{path}: frames of {width}x{height} pixels; at most {MAX_SIDE_PX} a side")
     try:
-        color = frame_color(first, decoding.tags, decoding.codec, chroma_siting(stream, packet))
+        color = frame_color(first, decoding.tags, decoding.codec, siting)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     assert stream.time_base is not None
@@ -154,7 +154,8 @@ def chroma_siting(stream: VideoStream, packet: Packet[VideoStream]) -> Siting | 
     """Where the stream says that its chroma samples lie, or None where it does not say.
 
     PyAV does not hand on FFmpeg's chroma_location, so the headers are read by FFmpeg's own parser (the
-    bitstream filter trace_headers, which writes each syntax element to the log).
+    bitstream filter trace_headers, which writes each syntax element to the log). To be called before the
+    decoder starts, whose threads would write to the same log.
     """
     codec = stream.codec_context.codec.canonical_name
     field, table = {
@@ -164,18 +165,20 @@ def chroma_siting(stream: VideoStream, packet: Packet[VideoStream]) -> Siting | 
     }.get(codec, ("", _H273_SITING))
     if not field:
         return None
+    copy = Packet(bytes(packet))  # the filter takes what it is given
     with _LOG:
         level = av.logging.get_level()
         av.logging.set_level(av.logging.TRACE)
         try:
-            with av.logging.Capture() as lines:
-                BitStreamFilterContext("trace_headers", stream).filter(packet)
+            # From all threads: what other decoders say meanwhile must not reach the terminal.
+            with av.logging.Capture(local=False) as lines:
+                BitStreamFilterContext("trace_headers", stream).filter(copy)
         except av.FFmpegError:
             return None  # damaged headers: the decoder will say more of them
         finally:
             av.logging.set_level(level)
-    for _, _, line in lines:
-        if field in line:
+    for _, source, line in lines:
+        if source == "trace_headers" and field in line:
             return table.get(int(line.rsplit("=", 1)[1]))
     return None
 

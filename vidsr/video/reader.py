@@ -17,7 +17,7 @@ from vidsr.video.decoding import Decoding
 from vidsr.video.deinterlace import RUN_UP, deinterlace
 from vidsr.video.planar_formats import parse_pixel_format
 from vidsr.video.planes import FrameStack
-from vidsr.video.probe import probe
+from vidsr.video.probe import chroma_siting, probe
 from vidsr.video.source import main_video_stream, open_input
 from vidsr.video.timeline import FrameClock, Timeline, scan_timeline
 from vidsr.video.uniform import Uniform
@@ -182,10 +182,11 @@ class VideoReader:
         ) as decoding:
             packets = decoding.packets()
             first = next(packets)
+            siting = chroma_siting(decoding.stream, first)
             wanted = 1 if decoding.codec in ALWAYS_PROGRESSIVE else PROBE_FRAMES
             frames = list(islice(decoding.frames(chain([first], packets)), wanted))
             if not frames:
                 raise InputError(
                     f"{self.path}: no frame of video stream {index} ({decoding.codec}) can be decoded"
                 )
-            return probe(decoding, frames, first, self.timeline)
+            return probe(decoding, frames, siting, self.timeline)
