@@ -50,10 +50,8 @@ def open_input(path: Path) -> InputContainer:
         )
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read it") from error
-    except (
-        av.InvalidDataError,
-        av.ArgumentError,
-    ) as error:  # the latter: only a refused demuxer knows it
+    except (av.InvalidDataError, av.ArgumentError, av.EOFError) as error:
+        # ArgumentError: only a refused demuxer knows the format.
         raise InputError(
             f"{path}: not a video file (a text or a playlist?), or its header is damaged or cut off"
         ) from error
