@@ -108,6 +108,18 @@ def warm_up(packet: Packet[Any]) -> Fraction:
     return Fraction(samples, context.sample_rate)
 
 
+def edited_end(stream: Stream) -> Fraction | None:
+    """Where an MP4's edit list ends an audio stream, seconds; None for anything else.
+
+    The last packet may be longer: a parser gives MP3 packets the duration of whole frames.
+    """
+    if "mp4" not in stream.container.format.name or stream.type != "audio":
+        return None
+    if stream.start_time is None or stream.duration is None or stream.time_base is None:
+        return None
+    return (stream.start_time + stream.duration) * stream.time_base
+
+
 def skipped_samples(packet: Packet[Any]) -> tuple[int, int]:
     """How many samples a decoder throws away at the packet's (beginning, end)."""
     if not packet.has_sidedata("skip_samples"):

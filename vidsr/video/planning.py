@@ -183,11 +183,13 @@ def _left_out(base: StreamPlan, action: str, reason: str) -> StreamPlan:
 
 def _shift(container: Container, heads: Sequence[Head], streams: Sequence[StreamPlan]) -> Fraction:
     """Seconds to add to all times so that the container can hold them; whole milliseconds, mostly 0."""
-    kept = [head for head, stream in zip(heads, streams, strict=True) if stream.kept]
-    if container.negative_times or container.codec_delay:
-        times = [head.shown for head in kept if head.shown is not None]
-    else:
-        times = [head.start for head in kept if head.start is not None]
+    times = []
+    for head, stream in zip(heads, streams, strict=True):
+        # What an edit list hides from before zero stays hidden in MP4 alone; a warm-up also in Matroska.
+        hidden = container.negative_times or (container.codec_delay and stream.kind == "audio")
+        time = head.shown if hidden or stream.action == "upscale" else head.start
+        if stream.kept and time is not None:
+            times.append(time)
     earliest = min(times, default=Fraction(0))
     if container.stores_dts and not container.constant_rate and earliest < 1:
         return TS_START - Fraction(math.floor(earliest * 1000), 1000)

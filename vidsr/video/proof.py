@@ -6,11 +6,10 @@ again too: nothing that the joiner remembers is believed, only what the plan pro
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import av
@@ -184,6 +183,10 @@ class _Proof:
             wanted = stream_tags(old.streams[stream.index].metadata, upscaled=stream.action == "upscale")
             wanted["language"] = stream.language
             self._tags(f"stream {stream.index}", wanted, copy.metadata)
+        known = {copy.index for copy in matched.values()}
+        strange = [copy for copy in new.streams if copy.index not in known and _is_track(copy)]
+        if strange:
+            raise self.wrong(f"there are {len(strange)} streams too many, first {strange[0].type}")
         self._tags("file", file_tags(old.metadata), new.metadata)
         self.checks.append("streams, codecs, languages, marks, tags")
 
@@ -221,7 +224,8 @@ class _Proof:
         name = stream.label
         if stream.action == "convert":
             if old.texts != new.texts:
-                place = bisect_left([a == b for a, b in zip(old.texts, new.texts, strict=False)], True)
+                pairs_of_text = enumerate(zip_longest(old.texts, new.texts))
+                place = next(number for number, (said, says) in pairs_of_text if said != says)
                 raise self.wrong(f"{name} does not say the same any more, from text {place} on")
         elif (old.size, old.digest) != (new.size, new.digest):
             raise self.wrong(
@@ -356,6 +360,12 @@ def _turn(matrix: Sequence[int] | None) -> tuple[float, ...]:
 def _codec(stream: Stream) -> str:
     name = codec_name(stream)
     return _ALIASES.get(name, name)
+
+
+def _is_track(stream: Stream) -> bool:
+    """Whether a stream is one of packets, and none that the muxer makes of chapters or pictures."""
+    cover = stream.disposition & Disposition.attached_pic
+    return stream.type in ("video", "audio", "subtitle") and not cover
 
 
 def _marks(disposition: int) -> str:

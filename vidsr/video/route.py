@@ -12,7 +12,7 @@ from av.packet import Packet, PacketSideData
 from av.stream import Disposition, Stream
 
 from vidsr.video.containers import Container
-from vidsr.video.heads import skipped_samples
+from vidsr.video.heads import edited_end, skipped_samples
 from vidsr.video.payload import frame_samples
 from vidsr.video.plan import StreamPlan
 from vidsr.video.subtitles import SubtitleConverter
@@ -91,8 +91,13 @@ class Route:
     def release(self) -> Packet[Any] | None:
         """The packet held back, if any."""
         held, self._held = self._held, None
-        if held is not None and not held.duration:
+        if held is None:
+            return None
+        if not held.duration:
             held.duration = self._usual
+        end, begin = edited_end(held.stream), (held.pts or 0) * self._source_base
+        if end is not None and begin < end < begin + held.duration * self._source_base:
+            held.duration = round((end - begin) / self._source_base)
         return held
 
     def keep_end(self, packet: Packet[Any], container: Container, *, last: bool) -> None:

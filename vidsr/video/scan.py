@@ -17,7 +17,7 @@ from av.stream import Discard, Stream
 from av.subtitles.stream import SubtitleStream
 
 from vidsr.video.containers import PLAIN_TEXT
-from vidsr.video.heads import codec_name, skipped_samples, warm_up
+from vidsr.video.heads import codec_name, edited_end, skipped_samples, warm_up
 from vidsr.video.payload import frame_samples, payload
 from vidsr.video.subtitles import is_gap, spoken_text
 
@@ -69,18 +69,9 @@ class StreamScan:
             self.heard = begin + warm_up(packet)
         length = self._length(packet, data)
         self.end = begin + length if length is not None else None
-        edited = self._edited_end()
+        edited = edited_end(self.stream)
         if self.end is not None and edited is not None and begin < edited < self.end:
             self.end = edited
-
-    def _edited_end(self) -> Fraction | None:
-        """Where an MP4's edit list ends the stream; a parser gives MP3 packets their full length back."""
-        stream = self.stream
-        if "mp4" not in stream.container.format.name or stream.type != "audio":
-            return None
-        if stream.start_time is None or stream.duration is None:
-            return None
-        return (stream.start_time + stream.duration) * self.time_base
 
     def _length(self, packet: Packet[Any], data: bytes) -> Fraction | None:
         """Seconds for which a packet is heard or shown; None if the container does not say."""
