@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 from av.container import InputContainer
 from av.stream import Discard, Disposition
@@ -173,12 +174,8 @@ def _fits(
         return False
 
 
-def _left_out(base: StreamPlan, action: str, reason: str) -> StreamPlan:
-    kind: object = action
-    assert kind in ("rebuild", "drop")
-    return replace(
-        base, action="rebuild" if kind == "rebuild" else "drop", target_codec="", reason=reason
-    )
+def _left_out(base: StreamPlan, action: Literal["rebuild", "drop"], reason: str) -> StreamPlan:
+    return replace(base, action=action, target_codec="", reason=reason)
 
 
 def _shift(container: Container, heads: Sequence[Head], streams: Sequence[StreamPlan]) -> Fraction:

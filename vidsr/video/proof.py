@@ -40,6 +40,9 @@ twenty times as much, but nothing here has a reason to be off by more than a clo
 
 _STEPS_BACK_S = (0, 5, 30, 10**6)  # where decoding begins in search of the last frame, before it
 
+# The containers that can say how much of a stream's first and last packet is not to be heard.
+_TELL_THE_ENDS_OF_SOUND = ("mp4", "mov", "matroska", "webm")
+
 _UNTAGGED = ColorTags(2, 2, 2, 0)
 
 # MP4's object types (ISO 14496-1, table 5) tell MPEG audio from others, and not its layers apart.
@@ -220,52 +223,62 @@ class _Proof:
         return largest
 
     def copied(self, stream: StreamPlan, old: StreamScan, new: StreamScan) -> Fraction:
-        """A stream says the same as in the source, at the same times. Returns the largest error."""
-        name = stream.label
+        """A stream says the same as in the source, at the same times; returns the largest error, s."""
         if stream.action == "convert":
-            if old.texts != new.texts:
-                pairs_of_text = enumerate(zip_longest(old.texts, new.texts))
-                place = next(number for number, (said, says) in pairs_of_text if said != says)
-                raise self.wrong(f"{name} does not say the same any more, from text {place} on")
-        elif (old.size, old.digest) != (new.size, new.digest):
-            raise self.wrong(
-                f"{name} holds {new.packets} packets of {new.size} bytes; in the source these are"
-                f" {old.packets} of {old.size}"
-                if old.size != new.size
-                else f"{name} does not hold the same bytes as in the source"
-            )
-        largest = Fraction(0)
-        if stream.codec.startswith("pcm_"):
-            # Each container cuts it in pieces of its own.
-            pairs = [(old.first, new.first)]
+            self._same_words(stream, old, new)
         else:
-            if len(old.pts) != len(new.pts):
-                raise self.wrong(f"{name} has {len(new.pts)} packets, not {len(old.pts)}")
-            pairs = [
-                (a * old.time_base, b * new.time_base) for a, b in zip(old.pts, new.pts, strict=True)
-            ]
-        if stream.kind == "audio":
-            pairs += [(old.heard, new.heard)] if self._tells_warm_up(stream) else []
-        for number, (before, after) in enumerate(pairs):
-            if before is None or after is None:
-                continue
-            error = abs(after - before - self.plan.shift)
-            if error > max(MILLISECOND, new.time_base / 2):
+            self._same_bytes(stream, old, new)
+        error = self._same_times(stream, old, new)
+        if stream.kind == "audio" and self.plan.container in _TELL_THE_ENDS_OF_SOUND:
+            error = max(error, self._same_ends(stream, old, new))
+        self.checks.append(f"{stream.label}: {new.packets} packets, {new.size} bytes")
+        return error
+
+    def _same_words(self, stream: StreamPlan, old: StreamScan, new: StreamScan) -> None:
+        for number, (said, says) in enumerate(zip_longest(old.texts, new.texts)):
+            if said != says:
+                raise self.wrong(f"{stream.label} does not say the same any more, from text {number} on")
+
+    def _same_bytes(self, stream: StreamPlan, old: StreamScan, new: StreamScan) -> None:
+        if old.size != new.size:
+            raise self.wrong(
+                f"{stream.label} holds {new.packets} packets of {new.size} bytes; in the source these"
+                f" are {old.packets} of {old.size}"
+            )
+        if old.digest != new.digest:
+            raise self.wrong(f"{stream.label} does not hold the same bytes as in the source")
+
+    def _same_times(self, stream: StreamPlan, old: StreamScan, new: StreamScan) -> Fraction:
+        before, after = old.pts, new.pts
+        if stream.codec.startswith("pcm_"):
+            before, after = before[:1], after[:1]  # each container cuts it in pieces of its own
+        if len(before) != len(after):
+            raise self.wrong(f"{stream.label} has {len(after)} packets, not {len(before)}")
+        largest = Fraction(0)
+        for number, (was, is_now) in enumerate(zip(before, after, strict=True)):
+            error = abs(is_now * new.time_base - was * old.time_base - self.plan.shift)
+            if error > MILLISECOND:
                 raise self.wrong(
-                    f"{name} is {float(error * 1000):.3f} ms off against the video, first in packet"
-                    f" {number}"
+                    f"{stream.label} is {float(error * 1000):.3f} ms off against the video, first in"
+                    f" packet {number}"
                 )
             largest = max(largest, error)
-        if stream.kind == "audio" and old.end is not None and new.end is not None:
-            off = abs(new.end - old.end - self.plan.shift)
-            if self._tells_warm_up(stream) and off > MILLISECOND + new.time_base:
-                raise self.wrong(f"{name} ends {float(off * 1000):.3f} ms off")
-        self.checks.append(f"{name}: {new.packets} packets, {new.size} bytes")
         return largest
 
-    def _tells_warm_up(self, stream: StreamPlan) -> bool:
-        """Whether the container can say what of the first and last packet is not to be heard."""
-        return self.plan.container in ("mp4", "mov", "matroska", "webm")
+    def _same_ends(self, stream: StreamPlan, old: StreamScan, new: StreamScan) -> Fraction:
+        """What is heard begins and ends where it did; returns how far off the beginning is, seconds."""
+        if old.heard is None or new.heard is None:
+            return Fraction(0)
+        begin = abs(new.heard - old.heard - self.plan.shift)
+        if begin > MILLISECOND:
+            raise self.wrong(
+                f"{stream.label} is heard {float(begin * 1000):.3f} ms off against the video"
+            )
+        if old.end is not None and new.end is not None:
+            end = abs(new.end - old.end - self.plan.shift)
+            if end > MILLISECOND + new.time_base:  # the last duration is rounded on top of its time
+                raise self.wrong(f"{stream.label} ends {float(end * 1000):.3f} ms off")
+        return begin
 
     def chapters(self, old: InputContainer, new: InputContainer) -> None:
         """The chapters are all there, with their names and times."""
