@@ -14,8 +14,9 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -104,15 +105,16 @@ def fill_cache(
     unreadable = 0
     done = 0
     waiting = iter(sources)
+    workers = os.cpu_count() or 1
     running: dict[Future[Shard], Path] = {}
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
         try:
             while True:
                 for path in waiting:
                     if stop is not None and stop.is_set():
                         raise KeyboardInterrupt
                     running[pool.submit(_shard_of, folder, path, settings)] = path
-                    if len(running) > (os.cpu_count() or 1):
+                    if len(running) > workers:
                         break
                 if not running:
                     break
@@ -199,6 +201,17 @@ def load_pictures(
         ),
         file,
     )
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Many files are worked on at once: within each, more threads would only stand in the way."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _table_rows(
