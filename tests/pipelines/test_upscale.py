@@ -12,7 +12,14 @@ import pytest
 from tests.inference.nearest import NearestBackend
 from tests.synthetic import corrupt, decoded_numbers, make_video, truncate
 from vidsr.config import EncodeConfig, UpscaleConfig
-from vidsr.errors import IncompatibleStreams, InputError, JobError, OutputError, UsageError
+from vidsr.errors import (
+    IncompatibleStreams,
+    InputError,
+    JobError,
+    OutputError,
+    ProofError,
+    UsageError,
+)
 from vidsr.pipelines import upscale as module
 from vidsr.pipelines.upscale import UpscaleReport, upscale_video
 from vidsr.progress import Advanced, Event, Finished, Notice, Started, silent
@@ -236,15 +243,15 @@ def test_an_existing_output_is_safe(tmp_path: Path) -> None:
 
 
 def test_a_failed_proof_leaves_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The join is sabotaged after the fact: one segment is joined twice."""
+    """The join is sabotaged: the last segment is left out."""
     source = make_video(tmp_path / "in.mp4", frames=20)
     joined = module.join
 
-    def twice(source, plan, segments, target, **kwargs):
-        joined(source, plan, [*segments[:-1]], target, **kwargs)
+    def short(plan, segments, target, **kwargs):
+        joined(plan, segments[:-1], target, **kwargs)
 
-    monkeypatch.setattr(module, "join", twice)
-    with pytest.raises(module.ProofError):
+    monkeypatch.setattr(module, "join", short)
+    with pytest.raises(ProofError):
         run(source, tmp_path / "out.mp4", segment_frames=5)
     assert not (tmp_path / "out.mp4").exists()
     monkeypatch.undo()

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import av.logging
 import pytest
 from av.packet import Packet
 
@@ -106,13 +105,6 @@ def test_headers_are_read_alike_by_many_threads(tmp_path: Path) -> None:
     with ThreadPoolExecutor(6) as pool:
         sitings = {found.color.siting for found in pool.map(info, [path] * 24)}
     assert sitings == {"topleft"}
-    assert av.logging.get_level() is None
-
-
-def test_reading_headers_leaves_the_log_as_it_was(tmp_path: Path) -> None:
-    before = av.logging.get_level()
-    info(make_video(tmp_path / "a.mp4", frames=2))
-    assert av.logging.get_level() == before
 
 
 @pytest.mark.parametrize(

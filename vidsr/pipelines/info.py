@@ -9,9 +9,9 @@ from vidsr.config import UpscaleConfig
 from vidsr.errors import OutputError
 from vidsr.frames import ColorSpec, VideoInfo
 from vidsr.inference.backend import choose_device
-from vidsr.pipelines.upscale_plan import UpscalePlan, plan_upscale
+from vidsr.pipelines.segment import Reader
+from vidsr.pipelines.upscale_plan import UpscalePlan, is_deinterlaced, open_reader, plan_upscale
 from vidsr.video.plan import StreamPlan
-from vidsr.video.reader import VideoReader
 
 TRANSFERS = {16: "PQ (HDR)", 18: "HLG (HDR)"}
 """H.273 transfer characteristics worth a word of their own."""
@@ -35,9 +35,7 @@ def describe(config: UpscaleConfig) -> Description:
 
     A container that cannot hold all streams is part of the description here, not an error.
     """
-    with VideoReader(
-        config.input, video_stream=config.video_stream, deinterlace=config.deinterlace
-    ) as reader:
+    with open_reader(config) as reader:
         refusal: tuple[str, ...] = ()
         try:
             plan = plan_upscale(config, reader)
@@ -59,7 +57,7 @@ def describe(config: UpscaleConfig) -> Description:
         )
 
 
-def _video(info: VideoInfo, reader: VideoReader) -> str:
+def _video(info: VideoInfo, reader: Reader) -> str:
     timeline = reader.timeline
     seconds = float((timeline.end - timeline.start) * timeline.time_base)
     parts = [f"{info.width}x{info.height} {info.codec}", f"{timeline.count} frames", f"{seconds:.2f} s"]
@@ -75,7 +73,7 @@ def _video(info: VideoInfo, reader: VideoReader) -> str:
     if info.rotation:
         parts.append(f"rotated by {info.rotation} degrees")
     if info.interlaced:
-        parts.append("interlaced" + (", will be deinterlaced" if reader.deinterlacing else ""))
+        parts.append("interlaced" + (", will be deinterlaced" if is_deinterlaced(reader) else ""))
     if timeline.corrupt:
         parts.append(f"{timeline.corrupt} damaged packets")
     return ", ".join(parts)

@@ -18,7 +18,11 @@ from vidsr.pipelines.stages import StageClock, run_stages
 from vidsr.video.encoders import Encoding
 from vidsr.video.reader import VideoReader
 from vidsr.video.retime import ConstantRate
+from vidsr.video.sequences import SequenceReader
 from vidsr.video.writer import VideoWriter
+
+Reader = VideoReader | SequenceReader
+"""Whatever gives frames: a video, or numbered pictures."""
 
 QUEUE_BYTES = 192 * 1024 * 1024
 """What may wait between two stages: some seconds of small video, two frames of 8K."""
@@ -34,7 +38,7 @@ class Segment:
 
 
 def upscale_segments(
-    reader: VideoReader,
+    reader: Reader,
     segments: Sequence[Segment],
     upscaler: Upscaler,
     output: VideoInfo,

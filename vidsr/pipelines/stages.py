@@ -52,6 +52,11 @@ class StageClock:
             self.started = None
 
 
+def slowest(clocks: Iterable[StageClock]) -> str:
+    """The stage that worked longest so far: what the others wait for."""
+    return max(clocks, key=lambda clock: clock.busy_s).name
+
+
 class ByteQueue(Generic[Item]):
     """A queue between two threads, bounded by the bytes of what is in it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from vidsr.config import UpscaleConfig
 from vidsr.errors import OutputError, UsageError
@@ -11,23 +12,39 @@ from vidsr.frames import VideoInfo
 from vidsr.inference.backend import choose_device
 from vidsr.models.weights import Weights, default_model, find_weights
 from vidsr.pipelines.geometry import plan_geometry
-from vidsr.pipelines.segment import Segment
+from vidsr.pipelines.segment import Reader, Segment
 from vidsr.video.encoders import Encoding, resolve_encoding
 from vidsr.video.job import remove_if_proven
 from vidsr.video.plan import RemuxPlan
 from vidsr.video.planning import plan_remux
 from vidsr.video.reader import VideoReader
 from vidsr.video.retime import ConstantRate
+from vidsr.video.sequences import SequenceReader, is_sequence
+from vidsr.video.stills import is_still
 from vidsr.video.timeline import Timeline
 
 LEAST_FREE_BYTES = 64 * 1024 * 1024
 """Below this a run cannot even keep one segment of a large video; better to say so before it begins."""
 
 
+def open_reader(config: UpscaleConfig) -> Reader:
+    """Open the input: a video, or pictures, whose rate `fps` then is (25 a second by default)."""
+    if is_still(config.input) or is_sequence(config.input):
+        return SequenceReader(config.input, **({} if config.fps is None else {"rate": config.fps}))
+    return VideoReader(config.input, video_stream=config.video_stream, deinterlace=config.deinterlace)
+
+
+def choose_weights(config: UpscaleConfig, info: VideoInfo) -> Weights:
+    """The weights for the factor that the options ask for; `auto` by the device they will run on."""
+    model = config.model if config.model != "auto" else default_model(choose_device(config))
+    return find_weights(model, plan_geometry(config, info, (1, 1)).factor, detail=config.detail)
+
+
 @dataclass(frozen=True)
 class UpscalePlan:
-    """The decisions, each made once."""
+    """The decisions about a video, each made once."""
 
+    source: Path  # the file that the other streams come from
     weights: Weights
     output: VideoInfo  # of the enlarged video
     encoding: Encoding
@@ -41,17 +58,18 @@ class UpscalePlan:
         return self.encoding.notices + self.remux.notices
 
 
-def plan_upscale(config: UpscaleConfig, reader: VideoReader) -> UpscalePlan:
+def plan_upscale(config: UpscaleConfig, reader: Reader) -> UpscalePlan:
     """Decide model, size, encoder, streams and segments; takes no frame and writes nothing.
 
     Raises what the parts raise: UsageError, OutputError, IncompatibleStreams, WeightsError.
     """
     info = reader.info
-    model = config.model if config.model != "auto" else default_model(choose_device(config))
+    # One picture of a sequence stands for the file that other streams would come from: it has none.
+    source = reader.files[0] if isinstance(reader, SequenceReader) else config.input
+    weights = choose_weights(config, info)
     wanted = plan_geometry(config, info, (1, 1))
-    weights = find_weights(model, wanted.factor, detail=config.detail)
     rate = None
-    if config.fps is not None:
+    if config.fps is not None and isinstance(reader, VideoReader):
         timeline = reader.timeline
         rate = ConstantRate(timeline.pts, timeline.last_duration, timeline.time_base, config.fps)
     output = replace(
@@ -59,7 +77,7 @@ def plan_upscale(config: UpscaleConfig, reader: VideoReader) -> UpscalePlan:
         # Even for now: encoders are opened to see whether they work, and most refuse odd sides.
         height=wanted.height + wanted.height % 2,
         width=wanted.width + wanted.width % 2,
-        interlaced=info.interlaced and not reader.deinterlacing,
+        interlaced=info.interlaced and not is_deinterlaced(reader),
         time_base=info.time_base if rate is None else rate.time_base,
         frame_rate=info.frame_rate if rate is None else rate.fps,
         frame_count=reader.timeline.count if rate is None else len(rate.output_pts),
@@ -75,7 +93,7 @@ def plan_upscale(config: UpscaleConfig, reader: VideoReader) -> UpscalePlan:
         pixel_format=encoding.pixel_format,
     )
     remux = plan_remux(
-        config.input,
+        source,
         info.stream_index,
         config.output,
         output,
@@ -83,7 +101,12 @@ def plan_upscale(config: UpscaleConfig, reader: VideoReader) -> UpscalePlan:
         drop_incompatible=config.drop_incompatible,
     )
     segments = plan_segments(reader.timeline, config.segment_s, config.segment_frames)
-    return UpscalePlan(weights, output, encoding, remux, segments, rate)
+    return UpscalePlan(source, weights, output, encoding, remux, segments, rate)
+
+
+def is_deinterlaced(reader: Reader) -> bool:
+    """Whether what the reader gives was made progressive by it."""
+    return isinstance(reader, VideoReader) and reader.deinterlacing
 
 
 def plan_segments(timeline: Timeline, seconds: float, most_frames: int) -> tuple[Segment, ...]:

@@ -305,7 +305,7 @@ def _try_to_open(encoding: Encoding, info: VideoInfo, target: Path, config: Enco
     assert isinstance(context, VideoCodecContext)
     down, across = encoding.size_multiple
     width, height = info.width + -info.width % across, info.height + -info.height % down
-    with _encoder_log() as log:
+    with _encoder_log(any(key.endswith("-params") for key, _ in config.options)) as log:
         try:
             encoding.open(context, replace(info, width=width, height=height))
         except (FFmpegError, ValueError) as error:
@@ -315,13 +315,20 @@ def _try_to_open(encoding: Encoding, info: VideoInfo, target: Path, config: Enco
                 "--crf, --preset and --encoder-options"
             ) from error
     # FFmpeg only mentions a word in x264-params and its like that the encoder does not know.
-    if log and any(key.endswith("-params") for key, _ in config.options):
+    if log:
         raise UsageError(f"--encoder-options: {log[0][2].strip().rstrip('.')}")
 
 
 @contextmanager
-def _encoder_log() -> Iterator[list[tuple[int, str, str]]]:
-    """What FFmpeg's encoders say of themselves in this thread; PyAV throws it away by default."""
+def _encoder_log(wanted: bool) -> Iterator[list[tuple[int, str, str]]]:
+    """What FFmpeg's encoders say of themselves in this thread, where it is wanted; else nothing.
+
+    PyAV throws it away by default, and better so: its listener takes the interpreter's lock, and a
+    decoder's thread that waits for it there while another thread frees that decoder waits for ever.
+    """
+    if not wanted:
+        yield []
+        return
     level = av.logging.get_level()
     av.logging.set_level(av.logging.WARNING)
     try:

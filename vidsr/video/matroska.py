@@ -21,6 +21,8 @@ RESERVE = "_" * 40
 _SEGMENT, _TRACKS, _TRACK, _CLUSTER = 0x18538067, 0x1654AE6B, 0xAE, 0x1F43B675
 _VOID, _CRC32, _NAME, _VIDEO, _CODEC_DELAY = 0xEC, 0xBF, 0x536E, 0xE0, 0x56AA
 _DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT = 0x54B0, 0x54BA, 0x54B2
+_RATIO = 3  # of DisplayUnit: RFC 9559, 5.1.4.1.28.14
+_COLOUR, _SITING_HORZ, _SITING_VERT = 0x55B0, 0x55B7, 0x55B8
 _HEAD_BYTES = (
     64 * 1024 * 1024
 )  # attachments may stand before the tracks' end; far more than headers take
@@ -30,7 +32,8 @@ _HEAD_BYTES = (
 class TrackHeader:
     """What a track's header shall say beyond what FFmpeg wrote."""
 
-    display: tuple[int, int] | None = None  # width and height in square pixels
+    display: tuple[int, int] | None = None  # width and height as shown
+    display_is_ratio: bool = False  # these are a ratio, not square pixels
     codec_delay_ns: int | None = None  # how far block times lie behind the true ones; None: as it is
 
 
@@ -46,6 +49,19 @@ def correct_tracks(path: Path, headers: Mapping[int, TrackHeader]) -> None:
         tracks = _rewrite(head[start:end], headers)
         file.seek(start)
         file.write(tracks)
+
+
+def chroma_siting(head: bytes) -> tuple[int, int]:
+    """ChromaSitingHorz and ChromaSitingVert of a file's first video track; 0 where it does not say."""
+    found = {_SITING_HORZ: 0, _SITING_VERT: 0}
+    start, end = _find_tracks(head)
+    for wanted in (_TRACK, _VIDEO, _COLOUR):
+        inner = next(
+            (payload for number, payload in _children(head[start:end]) if number == wanted), b""
+        )
+        head, start, end = inner, 0, len(inner)
+    found.update((number, int.from_bytes(payload, "big")) for number, payload in _children(head))
+    return found[_SITING_HORZ], found[_SITING_VERT]
 
 
 def _find_tracks(head: bytes) -> tuple[int, int]:
@@ -99,6 +115,8 @@ def _rewrite_track(track: bytes, header: TrackHeader) -> bytes:
                 if child[0] not in (_DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT)
             ]
             kept += [_write(_DISPLAY_WIDTH, _uint(width)), _write(_DISPLAY_HEIGHT, _uint(height))]
+            if header.display_is_ratio:
+                kept.append(_write(_DISPLAY_UNIT, _uint(_RATIO)))
             parts.append(_write(_VIDEO, b"".join(kept)))
         elif number != _CODEC_DELAY or header.codec_delay_ns is None:
             parts.append(_write(number, payload))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 import struct
-import threading
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import cast
 
 import av
-import av.logging
-from av.bitstream import BitStreamFilterContext
-from av.packet import Packet
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
@@ -20,6 +17,7 @@ from av.video.stream import VideoStream
 
 from vidsr.errors import InputError
 from vidsr.frames import ColorSpec, HdrMetadata, Siting, VideoInfo
+from vidsr.video import matroska
 from vidsr.video.color_tags import ColorTags, resolve_color
 from vidsr.video.decoding import Decoding
 from vidsr.video.source import MAX_SIDE_PX
@@ -30,20 +28,13 @@ _UNSPECIFIED_RANGE = 0  # FFmpeg's AVCOL_RANGE_UNSPECIFIED
 
 _FIELD_ORDERS_INTERLACED = range(2, 6)  # FFmpeg's AV_FIELD_TT, BB, TB, BT; 1 is progressive
 
-# H.273 Chroma420SampleLocType, as H.264 and HEVC write it. 4 and 5 (bottom left, bottom) are in no
-# known encoder's reach; the horizontal place, which is what shows, is that of left and center.
-_H273_SITING: dict[int, Siting] = {
-    0: "left",
-    1: "center",
-    2: "topleft",
-    3: "top",
-    4: "left",
-    5: "center",
+# RFC 9559, 5.1.4.1.28.21 and .22, ChromaSitingHorz and ChromaSitingVert: 1 co-sited, 2 halfway.
+_SITING: dict[tuple[int, int], Siting] = {
+    (1, 1): "topleft",
+    (1, 2): "left",
+    (2, 1): "top",
+    (2, 2): "center",
 }
-# AV1 specification 6.4.2, chroma_sample_position: 1 CSP_VERTICAL, 2 CSP_COLOCATED; 0 is unknown.
-_AV1_SITING: dict[int, Siting] = {1: "left", 2: "topleft"}
-
-_LOG = threading.Lock()  # the log's level is one for the whole process
 
 
 def probe(
@@ -150,37 +141,20 @@ def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
     return (a, -b, 0, b, a, 0, 0, 0, 1 << 30)
 
 
-def chroma_siting(stream: VideoStream, packet: Packet[VideoStream]) -> Siting | None:
-    """Where the stream says that its chroma samples lie, or None where it does not say.
+def chroma_siting(stream: VideoStream) -> Siting | None:
+    """Where the stream says that its chroma samples lie, or None where neither it nor its codec does.
 
-    PyAV does not hand on FFmpeg's chroma_location, so the headers are read by FFmpeg's own parser (the
-    bitstream filter trace_headers, which writes each syntax element to the log). To be called before the
-    decoder starts, whose threads would write to the same log.
+    PyAV does not hand on FFmpeg's chroma_location, but FFmpeg's Matroska muxer writes it down: so the
+    header of such a file is made in memory and read.
     """
-    codec = stream.codec_context.codec.canonical_name
-    field, table = {
-        "h264": ("chroma_sample_loc_type_top_field", _H273_SITING),
-        "hevc": ("chroma_sample_loc_type_top_field", _H273_SITING),
-        "av1": ("chroma_sample_position", _AV1_SITING),
-    }.get(codec, ("", _H273_SITING))
-    if not field:
-        return None
-    copy = Packet(bytes(packet))  # the filter takes what it is given
-    with _LOG:
-        level = av.logging.get_level()
-        av.logging.set_level(av.logging.TRACE)
-        try:
-            # From all threads: what other decoders say meanwhile must not reach the terminal.
-            with av.logging.Capture(local=False) as lines:
-                BitStreamFilterContext("trace_headers", stream).filter(copy)
-        except av.FFmpegError:
-            return None  # damaged headers: the decoder will say more of them
-        finally:
-            av.logging.set_level(level)
-    for _, source, line in lines:
-        if source == "trace_headers" and field in line:
-            return table.get(int(line.rsplit("=", 1)[1]))
-    return None
+    memory = io.BytesIO()
+    try:
+        with av.open(memory, "w", format="matroska") as container:
+            container.add_stream_from_template(stream, opaque=True)
+            container.start_encoding()
+            return _SITING.get(matroska.chroma_siting(memory.getvalue()))
+    except (av.FFmpegError, ValueError):
+        return None  # a codec that Matroska does not hold, or a size that is none
 
 
 def _stated(of_frame: int, of_stream: int, unspecified: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -180,11 +180,9 @@ class VideoReader:
         with Decoding(
             self.path, index, reorder=self.timeline.reorder, threads=self._threads
         ) as decoding:
-            packets = decoding.packets()
-            first = next(packets)
-            siting = chroma_siting(decoding.stream, first)
+            siting = chroma_siting(decoding.stream)
             wanted = 1 if decoding.codec in ALWAYS_PROGRESSIVE else PROBE_FRAMES
-            frames = list(islice(decoding.frames(chain([first], packets)), wanted))
+            frames = list(islice(decoding.frames(), wanted))
             if not frames:
                 raise InputError(
                     f"{self.path}: no frame of video stream {index} ({decoding.codec}) can be decoded"

@@ -298,16 +298,20 @@ def _track_headers(plan: RemuxPlan) -> dict[int, TrackHeader]:
         for position, stream in enumerate(plan.kept):
             original = file.streams[stream.index]
             if stream.action == "upscale":
-                display = _display(plan.width, plan.height, plan.sample_aspect_ratio)
-                headers[position] = TrackHeader(display=display)
+                headers[position] = _display(plan.width, plan.height, plan.sample_aspect_ratio)
             elif isinstance(original, VideoStream) and original.codec_context is not None:
                 ratio = original.sample_aspect_ratio or Fraction(1)
-                display = _display(original.codec_context.width, original.codec_context.height, ratio)
-                headers[position] = TrackHeader(display=display)
+                context = original.codec_context
+                headers[position] = _display(context.width, context.height, ratio)
             elif stream.codec_delay:
                 headers[position] = TrackHeader(codec_delay_ns=round(stream.codec_delay * 10**9))
     return headers
 
 
-def _display(width: int, height: int, ratio: Fraction) -> tuple[int, int]:
-    return round(width * ratio), height
+def _display(width: int, height: int, ratio: Fraction) -> TrackHeader:
+    """The size that is shown: in square pixels, as all players know, or as a ratio if they are inexact."""
+    shown = width * ratio
+    if shown.denominator == 1:
+        return TrackHeader(display=(shown.numerator, height))
+    exact = shown / height
+    return TrackHeader(display=(exact.numerator, exact.denominator), display_is_ratio=True)

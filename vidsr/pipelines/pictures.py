@@ -1,0 +1,166 @@
+"""Pictures out: one picture, or a numbered sequence of them, from pictures or from a video."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from vidsr.config import UpscaleConfig
+from vidsr.errors import OutputError, ProofError, UsageError
+from vidsr.frames import FrameBatch
+from vidsr.inference.backend import Backend
+from vidsr.inference.upscaler import Upscaler, WorkPlan
+from vidsr.models.weights import Weights
+from vidsr.pipelines.geometry import plan_geometry
+from vidsr.pipelines.report import UpscaleReport
+from vidsr.pipelines.resume import open_job
+from vidsr.pipelines.segment import QUEUE_BYTES, Reader
+from vidsr.pipelines.stages import StageClock, run_stages, slowest
+from vidsr.pipelines.upscale_plan import choose_weights
+from vidsr.progress import Advanced, Finished, Notice, Progress, Started
+from vidsr.video.job import job_folder
+from vidsr.video.sequences import SequenceReader, is_sequence, numbered
+from vidsr.video.stills import is_still, read_still, stored_color, write_still
+
+FIRST_NUMBER = 1
+"""Number of the first picture of a sequence made from a video, as FFmpeg's image muxer counts."""
+
+
+def writes_pictures(output: Path) -> bool:
+    """Whether the name of an output is that of a picture or of numbered pictures."""
+    return is_still(output) or is_sequence(output)
+
+
+@dataclass(frozen=True)
+class PictureTarget:
+    """Where each frame goes."""
+
+    pattern: Path  # a file, or a pattern with a number
+    first_number: int
+    sources: tuple[Path, ...]  # pictures whose ICC profiles and EXIF the results take over
+
+    @classmethod
+    def choose(cls, output: Path, reader: Reader) -> PictureTarget:
+        """Numbers go on from the input's own; UsageError where one picture cannot hold the input."""
+        count = reader.timeline.count
+        if is_still(output) and count != 1:
+            raise UsageError(
+                f"{output}: one picture cannot hold {count} frames; "
+                f"give a pattern such as {output.stem}_%05d{output.suffix}"
+            )
+        if isinstance(reader, SequenceReader):
+            return cls(output, reader.first_number, reader.files)
+        return cls(output, FIRST_NUMBER, ())
+
+    def path(self, index: int) -> Path:
+        """The file of the frame with this index, counted from 0."""
+        return (
+            self.pattern if is_still(self.pattern) else numbered(self.pattern, self.first_number + index)
+        )
+
+    def finished(self, count: int) -> int:
+        """How many of the first `count` pictures are there already, without a gap."""
+        return next((i for i in range(count) if not self.path(i).exists()), count)
+
+    def prove(self, count: int, least: int, size: tuple[int, int]) -> None:
+        """Read all pictures back; raises ProofError for too few, and for one of another size."""
+        if count < least:
+            raise ProofError(f"{self.pattern}: {count} pictures for {least} frames")
+        for index in range(count):
+            found = read_still(self.path(index)).size
+            if found != size:
+                raise ProofError(
+                    f"{self.path(index)}: is {found[1]}x{found[0]}, not {size[1]}x{size[0]} pixels"
+                )
+
+    def refuse_existing(self, count: int) -> None:
+        """Raise OutputError if a picture of this name is there."""
+        for index in range(count):
+            if self.path(index).exists():
+                raise OutputError(
+                    f"{self.path(index)}: exists already; take another name, or --overwrite"
+                )
+
+
+def upscale_to_pictures(
+    config: UpscaleConfig,
+    reader: Reader,
+    progress: Progress,
+    opener: Callable[[Weights, UpscaleConfig, Progress], Backend],
+) -> UpscaleReport:
+    """Enlarge every frame into a picture; each appears whole, and a stopped run goes on after the last.
+
+    Raises VidsrError with one line for the user.
+    """
+    began = time.perf_counter()
+    info = reader.info
+    weights = choose_weights(config, info)
+    geometry = plan_geometry(config, info, (1, 1))
+    size = geometry.height, geometry.width
+    target = PictureTarget.choose(config.output, reader)
+    color = stored_color(config.output, info.color)
+    count = reader.timeline.count
+    if not config.overwrite and (config.restart or not job_folder(config.output).exists()):
+        target.refuse_existing(count)
+    with (
+        opener(weights, config, progress) as backend,
+        open_job(
+            config,
+            reader,
+            backend,
+            weights,
+            size=size,
+            encoding={"format": config.output.suffix.lower(), "color": str(color)},
+            chosen={},
+        ) as job,
+    ):
+        found = target.finished(count) if job.resumed else 0
+        if found:
+            progress(Notice(f"going on after {found} finished pictures"))
+        clocks = StageClock("decode"), StageClock("network"), StageClock("encode")
+        work = WorkPlan(job.chosen["batch"], job.chosen["tile"])
+        upscaler = Upscaler(backend, work, color, size)
+        progress(Started("upscale", count, "pictures", found))
+        done = found
+        losses: dict[str, None] = {}
+
+        def read() -> Iterator[FrameBatch]:
+            # Counted from the beginning: only so is the count the same in every run.
+            frames = (frame for batch in reader.batches(1) for frame in batch.split(1))
+            return islice(frames, found, None)
+
+        def write(batches: Iterable[FrameBatch]) -> None:
+            nonlocal done
+            for batch in batches:
+                source = target.sources[done] if done < len(target.sources) else None
+                losses.update(dict.fromkeys(write_still(target.path(done), batch, tags_from=source)))
+                done += 1
+                progress(Advanced("upscale", done, slowest(clocks)))
+
+        run_stages(read, upscaler, write, limit=QUEUE_BYTES, clocks=clocks)
+        progress(Finished("upscale"))
+        for loss in losses:
+            progress(Notice(loss))
+        target.prove(done, count - reader.errors, size)
+        job.remove()
+    return UpscaleReport(
+        input=str(config.input),
+        output=str(config.output),
+        input_size=(info.width, info.height),
+        output_size=(geometry.width, geometry.height),
+        model=weights.name,
+        scale=backend.scale,
+        backend=backend.name,
+        precision=backend.precision,
+        frames=done,
+        resumed_frames=found,
+        decode_errors=reader.errors,
+        seconds=time.perf_counter() - began,
+        stage_seconds={clock.name: round(clock.busy_s, 3) for clock in clocks},
+        notices=tuple(losses),
+        checks=(f"{done} picture{'s' if done != 1 else ''} read back whole",),
+        proof={"pictures": done},
+    )
