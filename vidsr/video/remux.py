@@ -309,7 +309,7 @@ def _track_headers(plan: RemuxPlan) -> dict[int, TrackHeader]:
 
 
 def _display(width: int, height: int, ratio: Fraction) -> TrackHeader:
-    """The size that is shown: in square pixels, as all players know, or as a ratio if they are inexact."""
+    """The size that is shown: in square pixels, as all players know, or as a ratio if inexact."""
     shown = width * ratio
     if shown.denominator == 1:
         return TrackHeader(display=(shown.numerator, height))
