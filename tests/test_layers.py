@@ -35,7 +35,7 @@ FENCES = {
     "tensorrt_rtx": ["inference/tensorrt_backend.py", "inference/engine_builder.py"],
     "onnx": ["inference/engine_builder.py"],
     "onnxruntime": ["inference/onnxruntime_backend.py"],
-    "openvino": ["inference/openvino_backend.py"],
+    "openvino": ["inference/openvino_*.py"],
     "ray": ["pipelines/cluster.py"],
     "typer": ["cli.py"],
     "rich": ["console.py"],

@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args
 
 from vidsr.errors import UsageError
 
-BackendName = Literal["auto", "cuda", "cpu"]
+BackendName = Literal["auto", "cuda", "openvino", "cpu"]
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
+UpscalePrecision = Literal["auto", "fp16", "bf16", "fp32", "int8"]
 
 
 def one_of(choices: Any, value: str, option: str) -> Any:
@@ -45,7 +46,7 @@ class UpscaleConfig:
     model: str = "auto"  # a name of the registry, or the path of a weights file
     detail: float | None = None  # 0 (faithful) to 1 (detailed); None: the model's own choice
     backend: BackendName = "auto"
-    precision: Precision = "auto"  # fp16 on CUDA, fp32 on a CPU
+    precision: UpscalePrecision = "auto"  # fp16 on CUDA; on a CPU int8 where calibrated, else fp32
     tile: int | None = None  # side of a tile in LR pixels; None: whole frames where they fit
     batch: int | None = None  # frames a call; None: what fits
     video_stream: int | None = None  # which video stream, counted from 0; None: the container's default

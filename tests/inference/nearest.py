@@ -17,6 +17,7 @@ class NearestBackend:
 
     name = "nearest"
     precision = "exact"
+    runtime = "none"
     device = torch.device("cpu")
     receptive_radius = 0
     bytes_per_pixel = 100

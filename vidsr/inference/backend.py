@@ -16,7 +16,7 @@ from vidsr.progress import Notice, Progress
 if TYPE_CHECKING:
     from vidsr.models.weights import Weights
 
-LADDER: tuple[BackendName, ...] = ("cuda", "cpu")
+LADDER: tuple[BackendName, ...] = ("cuda", "openvino", "cpu")
 """The order in which `--backend auto` tries, fastest first."""
 
 
@@ -40,6 +40,10 @@ class Backend(Protocol):
     @property
     def precision(self) -> str:
         """What it computes in: fp32, fp16, bf16, int8."""
+
+    @property
+    def runtime(self) -> str:
+        """What computes: library, version, and all else that changes the result's last bits."""
 
     @property
     def scale(self) -> int:
@@ -104,10 +108,18 @@ def open_backend(weights: Weights, config: UpscaleConfig, progress: Progress) ->
 
 
 def _open(name: BackendName, weights: Weights, config: UpscaleConfig) -> Backend:
-    from vidsr.inference.torch_backend import TorchBackend
-
     assert name in get_args(BackendName) and name != "auto"
-    backend = TorchBackend(weights, torch.device(name), config.precision)
+    backend: Backend
+    if name == "openvino":
+        try:
+            from vidsr.inference.openvino_backend import OpenvinoBackend
+        except ImportError as error:
+            raise BackendUnavailable(f"OpenVINO is not installed ({error})") from error
+        backend = OpenvinoBackend(weights, config.precision)
+    else:
+        from vidsr.inference.torch_backend import TorchBackend
+
+        backend = TorchBackend(weights, torch.device(name), config.precision)
     with torch.inference_mode():
         backend(torch.zeros(1, 32, 32, 3, dtype=torch.uint8, device=backend.device))
     return backend

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from vidsr.config import Precision
+from vidsr.config import UpscalePrecision
 from vidsr.errors import BackendUnavailable, OutOfMemory
 from vidsr.inference.backend import SizeLimits
 from vidsr.models.generator import Generator, GeneratorConfig
@@ -22,7 +22,9 @@ class TorchBackend:
 
     limits = SizeLimits()
 
-    def __init__(self, weights: Weights, device: torch.device, precision: Precision = "auto") -> None:
+    def __init__(
+        self, weights: Weights, device: torch.device, precision: UpscalePrecision = "auto"
+    ) -> None:
         if device.type == "cuda":
             _require_cuda()
         self.name = device.type
@@ -30,11 +32,14 @@ class TorchBackend:
         self.scale = weights.scale
         if precision == "auto":
             precision = "fp16" if device.type == "cuda" else "fp32"
+        if precision == "int8":
+            raise BackendUnavailable("8 bits are for --backend openvino: use --precision auto")
         if device.type == "cpu" and precision == "fp16":
             raise BackendUnavailable(
                 "half precision is slower than single on a CPU: use --precision fp32"
             )
         self.precision: str = precision
+        self.runtime = f"torch {torch.__version__}"
         self._dtype = DTYPES[precision]
         generator = load_generator(weights, device)
         generator = generator.to(self._dtype)

@@ -58,6 +58,7 @@ def open_job(
         versions={
             "vidsr": version("vidsr-cli"),
             "torch": torch.__version__,
+            "backend": backend.runtime,
             "codecs": codec_versions(),
         },
         encoding=encoding,

@@ -1,0 +1,78 @@
+"""What a generator needs to run in 8 bits: the range of values at each convolution's input.
+
+The file is small JSON beside the weights it belongs to, `<name>.int8.json` beside `<name>.safetensors`.
+It holds no weights: filters are rounded when the graph is built, by a rule that needs no data. What
+needs data are the ranges, and those are here, with the digest of the weights they were measured on (a
+file of other weights is never used) and what 8 bits cost on pictures that were held out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vidsr.errors import WeightsError
+from vidsr.models.weights import Weights
+
+FORMAT = 1
+"""Rises when the meaning of a file changes; other formats are not used."""
+
+SUFFIX = ".int8.json"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Ranges of one set of weights, and how they were found."""
+
+    weights_sha256: str
+    ranges: dict[str, tuple[float, float]]  # by convolution: least and greatest value of its input
+    pictures: int  # that the ranges were measured on
+    held_out: int  # pictures that the next two were measured on
+    psnr_db: float  # 8-bit output against fp32 output, RGB, bytes
+    loss_db: float  # PSNR that 8 bits lose against the high-resolution pictures, RGB
+    format: int = FORMAT
+
+    @property
+    def digest(self) -> str:
+        """Eight characters that differ where the ranges do."""
+        return hashlib.sha256(json.dumps(self.ranges, sort_keys=True).encode()).hexdigest()[:8]
+
+    def to_json(self) -> dict[str, Any]:
+        """What the file holds."""
+        return asdict(self)
+
+
+def calibration_path(weights: Path) -> Path:
+    """Where the calibration of a weights file lies."""
+    return weights.with_name(weights.stem + SUFFIX)
+
+
+def find_calibration(weights: Weights) -> Calibration | None:
+    """The calibration of these very weights, or None: no file, of other weights, of another format.
+
+    A blend of two sets has a digest of its own, and so none. Raises WeightsError for a damaged file.
+    """
+    path = calibration_path(weights.path)
+    if not path.is_file():
+        return None
+    calibration = read_calibration(path)
+    if calibration is None or calibration.weights_sha256 != weights.sha256:
+        return None
+    return calibration
+
+
+def read_calibration(path: Path) -> Calibration | None:
+    """A calibration file; None where its format is another than ours. Raises WeightsError."""
+    try:
+        values = json.loads(path.read_bytes())
+        if values.get("format") != FORMAT:
+            return None
+        ranges = {name: (float(low), float(high)) for name, (low, high) in values["ranges"].items()}
+        return Calibration(**{**values, "ranges": ranges})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WeightsError(
+            f"{path}: not a readable calibration ({error}); make it again with vidsr export"
+        ) from error

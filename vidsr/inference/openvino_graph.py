@@ -1,0 +1,185 @@
+"""A generator as an OpenVINO graph, written from its tensors: pixels in, pixels out, nothing traced.
+
+OpenVINO's own converter traces the PyTorch module, which takes seconds of every start. The same graph
+written from the generator's configuration is there in milliseconds, and because every node of it is made
+here, 8-bit arithmetic goes exactly where it is wanted.
+
+Importing OpenVINO reports usage by default: it writes an identifier into the user's home and sends to
+Google Analytics without having asked (openvino/tools/ovc/telemetry_utils.py of release 2026.4 passes
+`enable_opt_in_dialog=False`). vidsr hides the sending package before that import, so that OpenVINO takes
+its own empty stand-in, for the whole process; nothing is written and nothing sent.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidsr.models.generator import LEAKY_SLOPE, Generator
+
+if "openvino" not in sys.modules:
+    # None in this table makes the import fail as if the package were not installed.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+
+import openvino
+from openvino import Model, Node
+from openvino import opset13 as ops
+
+Ranges: TypeAlias = Mapping[str, tuple[float, float]]
+"""Least and greatest value of what goes into a convolution, by the convolution's name."""
+
+Floats: TypeAlias = NDArray[np.float32]
+
+VERSION: str = openvino.__version__
+
+_INPUT_LEVELS = 256
+_FILTER_LEVELS = 255  # symmetric: -127 to 127, as the multiply-add instructions want it
+
+
+def build_graph(generator: Generator, dtype: torch.dtype, ranges: Ranges | None = None) -> Model:
+    """The graph that enlarges (N, h, w, 3) RGB to (N, scale*h, scale*w, 3), every side of it dynamic.
+
+    uint8 in and out where `dtype` says so, rounded to the nearest level with halves to even as PyTorch
+    rounds; else fp32 in [0, 1], clamped, with no 8-bit step at either end. `generator` has its batch
+    norm folded. The convolutions named in `ranges` are computed in 8 bits: their filters with a scale
+    for each output channel, their input with one affine map that holds zero exactly (the padding). All
+    sums, the skip connections and the input that is added at the end stay fp32.
+    """
+    layers = _Layers(generator, ranges or {})
+    bytes_in = dtype == torch.uint8
+    pixels = ops.parameter([-1, -1, -1, 3], np.uint8 if bytes_in else np.float32, name="lr")
+    lr = ops.transpose(pixels, _integers(0, 3, 1, 2))
+    if bytes_in:
+        lr = ops.multiply(ops.convert(lr, "f32"), np.float32(1 / 255))
+    deep = _body(layers, layers.activation(layers.convolution(lr, "head"), "head_act"))
+    if layers.config.upsampler == "single":
+        sr = _single_shuffle(layers, deep, lr, bytes_in)
+    else:
+        sr = ops.transpose(_finish(_staged(layers, deep, lr), bytes_in), _integers(0, 2, 3, 1))
+    return Model([sr], [pixels], "vidsr")
+
+
+class _Layers:
+    """The nodes of a generator's layers, by the layers' names."""
+
+    def __init__(self, generator: Generator, ranges: Ranges) -> None:
+        self.config = generator.config
+        self._ranges = ranges
+        self._tensors: dict[str, Floats] = {
+            name: tensor.detach().float().cpu().numpy()
+            for name, tensor in generator.state_dict().items()
+        }
+
+    def convolution(self, data: Node, name: str, order: NDArray[np.int64] | None = None) -> Node:
+        """A convolution that keeps the size; `order` rearranges its output channels."""
+        weight, bias = self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
+        if order is not None:
+            weight, bias = weight[order], bias[order]
+        filters = ops.constant(weight)
+        if name in self._ranges:
+            data = _rounded(data, *self._ranges[name])
+            greatest = np.abs(weight).max(axis=(1, 2, 3), keepdims=True)
+            # A channel of zeros has no scale of its own; any serves.
+            greatest = np.where(greatest > 0, greatest, np.float32(1))
+            bounds = ops.constant(-greatest), ops.constant(greatest)
+            filters = ops.fake_quantize(filters, *bounds, *bounds, _FILTER_LEVELS)
+        pad = [side // 2 for side in weight.shape[2:]]
+        sums = ops.convolution(data, filters, [1, 1], pad, pad, [1, 1])
+        return ops.add(sums, ops.constant(bias.reshape(1, -1, 1, 1)))
+
+    def activation(self, data: Node, name: str) -> Node:
+        """The activation of the configured kind, with the learned slopes of layer `name`."""
+        if self.config.activation == "relu":
+            return ops.relu(data)
+        if self.config.activation == "leaky_relu":
+            return ops.prelu(data, ops.constant(np.array([LEAKY_SLOPE], np.float32)))
+        return ops.prelu(data, ops.constant(self._tensors[f"{name}.weight"]))
+
+
+def _body(layers: _Layers, shallow: Node) -> Node:
+    deep = shallow
+    if layers.config.body == "plain":
+        for block in range(layers.config.blocks):
+            deep = layers.convolution(deep, f"body.{3 * block}")
+            deep = layers.activation(deep, f"body.{3 * block + 2}")
+        return deep
+    for block in range(layers.config.blocks):
+        name = f"body.{block}"
+        inner = layers.activation(layers.convolution(deep, f"{name}.conv1"), f"{name}.act")
+        deep = ops.add(deep, layers.convolution(inner, f"{name}.conv2"))
+    return ops.add(shallow, layers.convolution(deep, "body_conv"))
+
+
+def _staged(layers: _Layers, deep: Node, lr: Node) -> Node:
+    """Stages of x2, then the tail at high resolution: (N, 3, scale*h, scale*w), unclamped."""
+    for stage in range(layers.config.stages):
+        wide = layers.convolution(deep, f"upsample.{3 * stage}")
+        deep = layers.activation(_shuffle(wide, 2), f"upsample.{3 * stage + 2}")
+    sr = layers.convolution(deep, "tail")
+    if layers.config.input_skip:
+        repeated = ops.concat([lr] * layers.config.scale**2, 1)
+        sr = ops.add(sr, ops.depth_to_space(repeated, "blocks_first", layers.config.scale))
+    if layers.config.output == "tanh":
+        sr = ops.multiply(ops.add(ops.tanh(sr), np.float32(1)), np.float32(0.5))
+    return sr
+
+
+def _single_shuffle(layers: _Layers, deep: Node, lr: Node, bytes_out: bool) -> Node:
+    """The tail and its one shuffle straight into (N, scale*h, scale*w, 3), finished.
+
+    PyTorch's shuffle has the colour outermost among its channels. With the colour innermost, which
+    costs nothing but another order of the filters, the pixels of one LR row and one sub-row lie side by
+    side already, and the shuffle moves runs of 3*scale values instead of single ones. Clamping and
+    rounding come first, where the values are still in the layout of the convolution.
+    """
+    scale = layers.config.scale
+    order = np.arange(3 * scale**2).reshape(3, scale, scale).transpose(1, 2, 0).reshape(-1)
+    sr = layers.convolution(deep, "tail", order)
+    if layers.config.input_skip:
+        copies = np.tile(np.eye(3, dtype=np.float32), (scale**2, 1))[:, :, None, None]
+        sr = ops.add(sr, ops.convolution(lr, ops.constant(copies), [1, 1], [0, 0], [0, 0], [1, 1]))
+    if layers.config.output == "tanh":
+        sr = ops.multiply(ops.add(ops.tanh(sr), np.float32(1)), np.float32(0.5))
+    sr = ops.transpose(_finish(sr, bytes_out), _integers(0, 2, 3, 1))
+    # (N, h, w, scale * 3*scale) -> (N, h, scale, w, 3*scale) -> (N, h*scale, w*scale, 3). A 0 keeps a
+    # side of the input, and -1 is what is left; both reshapes thus work for every size.
+    shape = ops.shape_of(sr, "i64")
+    height = ops.gather(shape, _integers(1), ops.constant(np.int64(0)))
+    width = ops.gather(shape, _integers(2), ops.constant(np.int64(0)))
+    split = ops.reshape(sr, _integers(0, 0, 0, scale, 3 * scale), True)
+    rows = ops.transpose(split, _integers(0, 1, 3, 2, 4))
+    size = [ops.multiply(height, _integers(scale)), ops.multiply(width, _integers(scale))]
+    return ops.reshape(rows, ops.concat([_integers(0), *size, _integers(3)], 0), True)
+
+
+def _shuffle(data: Node, factor: int) -> Node:
+    """PixelShuffle; OpenVINO's "depth_first" has the channels in PyTorch's order."""
+    return ops.depth_to_space(data, "depth_first", factor)
+
+
+def _finish(sr: Node, bytes_out: bool) -> Node:
+    if not bytes_out:
+        return ops.clamp(sr, 0.0, 1.0)
+    levels = ops.clamp(ops.multiply(sr, np.float32(255)), 0.0, 255.0)
+    return ops.convert(ops.round(levels, "half_to_even"), "u8")
+
+
+def _rounded(data: Node, low: float, high: float) -> Node:
+    """`data` on 256 levels from about `low` to about `high`, moved a little so that 0 is one of them."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    step = (high - low) / (_INPUT_LEVELS - 1) or 1.0
+    zero = round(-low / step)
+    bounds = (
+        ops.constant(np.float32(-zero * step)),
+        ops.constant(np.float32((_INPUT_LEVELS - 1 - zero) * step)),
+    )
+    return ops.fake_quantize(data, *bounds, *bounds, _INPUT_LEVELS)
+
+
+def _integers(*values: int) -> Node:
+    return ops.constant(np.array(values, np.int64))

@@ -1,0 +1,154 @@
+"""Making a generator's calibration for 8 bits from pictures, and weighing what the 8 bits cost."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vidsr.errors import BackendUnavailable, UsageError, WeightsError
+from vidsr.inference.calibration import Calibration, calibration_path
+from vidsr.models.generator import Generator
+from vidsr.models.weights import Weights, load_generator
+from vidsr.progress import Advanced, Finished, Progress, Started, silent
+from vidsr.video.color import to_rgb
+from vidsr.video.durable import write_whole
+from vidsr.video.resample import imresize
+from vidsr.video.stills import read_still
+
+LEAST_PICTURES = 5
+"""Four to measure on and one held out."""
+
+HELD_OUT_EVERY = 5
+
+WINDOW = 128
+"""Side of the middle piece taken of a picture, LR pixels: a range needs variety more than area."""
+
+
+def export_int8(
+    weights: Weights,
+    pictures: Sequence[Path],
+    out: Path | None = None,
+    *,
+    most_loss_db: float = 0.1,
+    progress: Progress = silent,
+) -> Calibration:
+    """Calibrate weights on pictures and write the calibration, beside the weights by default.
+
+    Each picture serves twice: reduced by the scale, as the network learned, and at its own resolution,
+    as users bring theirs. Every fifth is held out: on those, 8-bit output is compared with fp32 output,
+    and both with the picture itself. Raises UsageError for too few pictures, InputError for one that
+    cannot be read, BackendUnavailable without OpenVINO, and WeightsError, writing nothing, where 8 bits
+    lose more than `most_loss_db` of PSNR.
+    """
+    if len(pictures) < LEAST_PICTURES:
+        raise UsageError(f"calibration needs {LEAST_PICTURES} pictures at least, not {len(pictures)}")
+    held_out = pictures[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
+    measured = [path for path in pictures if path not in set(held_out)]
+    generator = load_generator(weights, torch.device("cpu"))
+
+    def lr_of(paths: Sequence[Path]) -> Iterable[Tensor]:
+        for done, path in enumerate(paths):
+            progress(Advanced("calibrate", done))
+            hr = _window(path, weights.scale)
+            yield _reduced(hr, weights.scale)
+            yield hr[..., :WINDOW, :WINDOW]
+
+    progress(Started("calibrate", len(pictures), "pictures"))
+    ranges = measure_ranges(generator, lr_of(measured))
+    found = Calibration(weights.sha256, ranges, len(measured), len(held_out), 0.0, 0.0)
+    psnr_db, loss_db = _cost(weights, found, held_out, len(measured), progress)
+    progress(Finished("calibrate"))
+    if loss_db > most_loss_db:
+        raise WeightsError(
+            f"{weights.path}: 8 bits would lose {loss_db:.2f} dB, more than {most_loss_db:g}; "
+            "these weights stay with fp32"
+        )
+    calibration = Calibration(
+        weights.sha256, ranges, len(measured), len(held_out), round(psnr_db, 2), round(loss_db, 4)
+    )
+    text = json.dumps(calibration.to_json(), indent=1)
+    write_whole(out or calibration_path(weights.path), text.encode())
+    return calibration
+
+
+def measure_ranges(generator: Generator, inputs: Iterable[Tensor]) -> dict[str, tuple[float, float]]:
+    """Least and greatest value of each convolution's input over all `inputs`, (N, 3, h, w) in [0, 1].
+
+    The first convolution is left out: it stays fp32, since it reads the pixels themselves, which for
+    deep video are more than 8 bits, and takes no time.
+    """
+    ranges: dict[str, tuple[float, float]] = {}
+
+    def watch(name: str) -> None:
+        def seen(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            low, high = (float(value) for value in arguments[0].aminmax())
+            before = ranges.get(name, (0.0, 0.0))
+            ranges[name] = min(before[0], low), max(before[1], high)
+
+        handles.append(generator.get_submodule(name).register_forward_pre_hook(seen))
+
+    handles: list[torch.utils.hooks.RemovableHandle] = []
+    for name, module in generator.named_modules():
+        if isinstance(module, nn.Conv2d) and name != "head":
+            watch(name)
+    try:
+        with torch.inference_mode():
+            for lr in inputs:
+                generator(lr)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ranges
+
+
+def _cost(
+    weights: Weights, found: Calibration, pictures: Sequence[Path], done: int, progress: Progress
+) -> tuple[float, float]:
+    """Mean PSNR of 8-bit against fp32 output, and the mean loss against the pictures; dB."""
+    try:
+        from vidsr.inference.openvino_backend import OpenvinoBackend
+    except ImportError as error:
+        raise BackendUnavailable(f"OpenVINO is needed to try 8 bits out ({error})") from error
+    likeness: list[float] = []
+    losses: list[float] = []
+    with OpenvinoBackend(weights, "fp32") as exact, OpenvinoBackend(weights, "int8", found) as coarse:
+        for index, path in enumerate(pictures):
+            progress(Advanced("calibrate", done + index))
+            hr = _window(path, weights.scale)
+            lr = _pixels(_reduced(hr, weights.scale))
+            truth, fine, rough = _pixels(hr), exact(lr), coarse(lr)
+            likeness.append(_psnr_db(rough, fine))
+            losses.append(_psnr_db(fine, truth) - _psnr_db(rough, truth))
+    return sum(likeness) / len(likeness), sum(losses) / len(losses)
+
+
+def _window(path: Path, scale: int) -> Tensor:
+    """The middle of a picture, (1, 3, H, W) in [0, 1], sides a multiple of the scale."""
+    rgb = to_rgb(read_still(path)).permute(0, 3, 1, 2)
+    rgb = rgb.float() / 255 if rgb.dtype == torch.uint8 else rgb.float()
+    height, width = (min(side // scale, WINDOW) * scale for side in rgb.shape[-2:])
+    if min(height, width) == 0:
+        raise UsageError(f"{path}: too small to calibrate on")
+    top, left = (rgb.shape[-2] - height) // 2, (rgb.shape[-1] - width) // 2
+    return rgb[..., top : top + height, left : left + width]
+
+
+def _reduced(hr: Tensor, scale: int) -> Tensor:
+    """`hr` by 1/scale as benchmarks are made, rounded to bytes."""
+    return imresize(hr, 1 / scale).clamp(0, 1).mul(255).round().div(255)
+
+
+def _pixels(image: Tensor) -> Tensor:
+    """(1, 3, H, W) in [0, 1] as (1, H, W, 3) bytes."""
+    return image.permute(0, 2, 3, 1).mul(255).round().to(torch.uint8).contiguous()
+
+
+def _psnr_db(a: Tensor, b: Tensor) -> float:
+    """PSNR of bytes, over all channels; 100 where they are equal."""
+    error = float((a.double() - b.double()).square().mean())
+    return 10 * math.log10(255**2 / error) if error else 100.0
