@@ -94,7 +94,7 @@ def test_one_command_runs_both_stages_to_usable_weights(config: TrainConfig) -> 
     assert header["objective"] == "adversarial"
     assert json.loads(header["stages"])["pixel"]["updates"] == 12
     assert json.loads(header["scores"]) == pytest.approx(dict(report.scores))
-    assert json.loads(report.to_json())["weights"] == str(report.weights)
+    assert report.to_json()["weights"] == str(report.weights)
     names = {path.name for path in config.output.iterdir()}
     assert {"pixel.safetensors", "adversarial.safetensors", "best-psnr.safetensors"} <= names
     assert not [name for name in names if name.endswith(".partial")]

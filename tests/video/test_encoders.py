@@ -296,3 +296,8 @@ def test_probing_leaves_the_log_as_it_was() -> None:
     before = av.logging.get_level()
     encoding_for(info_of(SDR), "out.mp4")
     assert av.logging.get_level() == before
+
+
+def test_video_too_narrow_for_x265_is_refused() -> None:
+    with pytest.raises(OutputError, match="less than 64 pixels wide"):  # it would crash
+        encoding_for(info_of(HDR10, size=(48, 62)), "out.mp4")

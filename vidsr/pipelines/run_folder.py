@@ -44,9 +44,25 @@ class TrainReport:
     baselines: Mapping[str, float]  # of bicubic and Lanczos on the same
     best: Mapping[str, float]  # the best scores on the way
 
-    def to_json(self) -> str:
-        """As one JSON object."""
-        return json.dumps(dataclasses.asdict(self), indent=2, default=str)
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        plain = dataclasses.asdict(self)
+        return {**plain, "output": str(self.output), "weights": str(self.weights)}
+
+    def summary(self) -> str:
+        """A few lines for a person."""
+        stages = ", ".join(
+            f"{name} {stage['updates']:.0f} updates in {stage['seconds'] / 60:.1f} min"
+            for name, stage in self.stages.items()
+        )
+        lines = [f"{self.weights}: {stages}"]
+        if self.scores:
+            numbers = {**self.scores, **self.baselines}
+            lines.append("held-out files: " + ", ".join(f"{k} {v:.4g}" for k, v in numbers.items()))
+        lines.append(
+            f"use it: vidsr upscale --model {self.weights} IN OUT; see {self.output}/report.html"
+        )
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,9 @@ from vidsr.video.encoder_formats import (
 from vidsr.video.encoder_kinds import CODECS, KINDS, kind_of
 from vidsr.video.hdr_params import HLG, PQ, hdr_params
 
+LEAST_HEVC_PX = 64
+"""Side of x265's coding tree unit; it writes beyond its own memory where pictures are less wide."""
+
 _MAX_THREADS = 16
 """More threads than this cost H.264 and HEVC compression and memory and bring hardly any speed."""
 
@@ -163,6 +166,11 @@ def resolve_encoding(info: VideoInfo, target: Path, config: EncodeConfig) -> Enc
     if encoder == "prores_ks" and color.range == "full":
         color = replace(color, range="limited")
         notices.append("ProRes has no full range: levels become limited")
+    if encoder == "libx265" and info.width < LEAST_HEVC_PX:
+        raise OutputError(
+            f"{target}: libx265 takes no video less than {LEAST_HEVC_PX} pixels wide, and this one is "
+            f"{info.width}x{info.height}; use --codec h264 or ffv1"
+        )
     encoding = Encoding(
         encoder=encoder,
         options=_options_for(info, encoder, stored, color, config),

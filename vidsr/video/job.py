@@ -14,11 +14,11 @@ whatever ends the run. Segments carry a digest and are read again before they ar
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ _OWN_NAME = re.compile(r"(job\.json|proven|\d{6}\.(json|nut|mov|mkv))(\.part)?|j
 """What a job writes; `joined` with the output's ending is the pipeline's output before its rename."""
 _PASSING_NAME = re.compile(r".*\.part|joined\..*|proven")
 """What no later run needs."""
+_WINDOWS_LOCK_AT = 1 << 20  # beyond any content of the lock file
 _SAMPLE_BYTES = 1 << 20
 
 
@@ -186,6 +187,8 @@ class Job:
         """Delete the folder: the output is in place. Foreign files stay, and the folder with them."""
         _clean(self.folder, everything=True)
         with disk_errors(self.folder):
+            if sys.platform == "win32":
+                self._lock.close()  # no open file can be deleted there
             (self.folder / "lock").unlink(missing_ok=True)
             if not any(self.folder.iterdir()):
                 self.folder.rmdir()
@@ -227,10 +230,9 @@ def _lock(folder: Path) -> BinaryIO:
             folder.mkdir(parents=False, exist_ok=True)
             file = (folder / "lock").open("a+b", buffering=0)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                holder = file.read(20).decode(errors="replace").strip()
+                _hold(file)
+            except (BlockingIOError, PermissionError) as error:  # the latter on Windows
+                holder = _holder(file)
                 file.close()
                 raise JobError(
                     f"{folder}: another run (process {holder or 'unknown'}) is working on this output; "
@@ -245,6 +247,24 @@ def _lock(folder: Path) -> BinaryIO:
             except FileNotFoundError:
                 pass
             file.close()
+
+
+def _hold(file: BinaryIO) -> None:
+    """Take the lock of an open file, or raise OSError at once if another process has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(_WINDOWS_LOCK_AT)  # locked bytes cannot be read, and the number should be
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _holder(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read(20).decode(errors="replace").strip()
 
 
 def _clean(folder: Path, *, everything: bool) -> None:
