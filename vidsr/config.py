@@ -9,9 +9,10 @@ from typing import Any, Literal, get_args
 
 from vidsr.errors import UsageError
 
-BackendName = Literal["auto", "cuda", "openvino", "cpu"]
+BackendName = Literal["auto", "tensorrt", "cuda", "openvino", "cpu"]
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
 UpscalePrecision = Literal["auto", "fp16", "bf16", "fp32", "int8"]
+EngineBuild = Literal["background", "wait", "never"]
 
 
 def one_of(choices: Any, value: str, option: str) -> Any:
@@ -47,6 +48,9 @@ class UpscaleConfig:
     detail: float | None = None  # 0 (faithful) to 1 (detailed); None: the model's own choice
     backend: BackendName = "auto"
     precision: UpscalePrecision = "auto"  # fp16 on CUDA; on a CPU int8 where calibrated, else fp32
+    # Where the store has no TensorRT engine for a size: go on with PyTorch until one is built, wait for
+    # it, or build none.
+    engine_build: EngineBuild = "background"
     tile: int | None = None  # side of a tile in LR pixels; None: whole frames where they fit
     batch: int | None = None  # frames a call; None: what fits
     video_stream: int | None = None  # which video stream, counted from 0; None: the container's default
@@ -337,3 +341,68 @@ class EvaluateConfig:
         one_of(Literal["auto", "cuda", "cpu"], self.device, "--device")
         if self.output is not None and self.output.suffix not in (".json", ".md"):
             raise UsageError(f"--output must end in .json or .md, not {self.output.name!r}")
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """(height, width) in pixels of "WxH", as containers and users write a size."""
+    width, x, height = text.lower().partition("x")
+    if not x or not width.isdecimal() or not height.isdecimal():
+        raise UsageError(f"--size takes WIDTHxHEIGHT, such as 1280x720, not {text!r}")
+    return int(height), int(width)
+
+
+@dataclass(frozen=True)
+class BuildEngineConfig:
+    """Everything that `vidsr build-engine` can be asked for."""
+
+    model: str = "auto"  # a name of the registry, or the path of a weights file
+    detail: float | None = None  # 0 faithful to 1 detailed; None: the model's own choice
+    scale: int = 4  # 2 or 4
+    sizes: tuple[tuple[int, int], ...] = ()  # (height, width) of the videos, LR pixels
+    input: Path | None = None  # a video whose size and depth are taken
+    all_common_sizes: bool = False  # the sizes that videos mostly have, up to 1920x1080
+    batch: int = 1  # frames a call, at most
+    dynamic: bool = False  # one engine for every size up to the given one, instead of that size alone
+    precision: Literal["auto", "fp16", "fp32"] = "auto"  # auto: fp16
+    deep: bool | None = None  # frames as floats, for more than 8 bits; None: as the input, else bytes
+    workspace_mib: int | None = None  # memory a kernel may use while it is tried; None: all there is
+    targets: tuple[str, ...] = ()  # compute capabilities, "8.9"; empty: this machine's card, else all
+    rebuild: bool = False  # build again what is there
+
+    def __post_init__(self) -> None:
+        if not (self.sizes or self.input or self.all_common_sizes):
+            raise UsageError("give --size WIDTHxHEIGHT, --input FILE or --all-common-sizes")
+        if self.scale not in (2, 4):
+            raise UsageError(f"--scale must be 2 or 4 for an engine, not {self.scale}")
+        one_of(Literal["auto", "fp16", "fp32"], self.precision, "--precision")
+        for height, width in self.sizes:
+            if not (1 <= height <= 16384 and 1 <= width <= 16384):
+                raise UsageError(f"--size must be from 1x1 to 16384x16384, not {width}x{height}")
+        if not 1 <= self.batch <= 64:
+            raise UsageError(f"--batch must be from 1 to 64, not {self.batch}")
+        if self.workspace_mib is not None and self.workspace_mib < 1:
+            raise UsageError(f"--workspace must be at least 1 MiB, not {self.workspace_mib}")
+        if self.detail is not None and not 0 <= self.detail <= 1:
+            raise UsageError(f"--detail must be from 0 to 1, not {self.detail:g}")
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """Everything that `vidsr benchmark` can be asked for; what is not here is as in an upscale run."""
+
+    input: Path  # a video; the first frames of it are used
+    frames: int = 48  # fewer where the enlarged ones would take more than 512 MiB
+    scale: float | None = None  # None: 4
+    model: str = "auto"  # a name of the registry, or the path of a weights file
+    detail: float | None = None  # 0 (faithful) to 1 (detailed); None: the model's own choice
+    backend: BackendName = "auto"
+    precision: UpscalePrecision = "auto"
+    tile: int | None = None  # side of a tile in LR pixels; None: whole frames where they fit
+    batch: int | None = None  # frames a call; None: what fits
+    container: str = ".mp4"  # of the output that is thrown away; chooses the codec
+    compare: bool = True  # also measure the network on the other ways to use the processor
+    encode: EncodeConfig = field(default_factory=EncodeConfig)
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise UsageError(f"--frames must be at least 1, not {self.frames}")

@@ -9,6 +9,7 @@
     ├── JobError                 a job folder belongs to another input or other settings
     ├── WeightsError             weights that are missing, damaged or of another architecture
     ├── BackendUnavailable       a backend that cannot run here; the only one the ladder steps over
+    ├── EngineError              a TensorRT engine that cannot be built, trusted or kept
     ├── OutOfMemory              a batch that did not fit; answered with a smaller batch, then tiles
     └── TrainingError            training cannot start or go on; nothing already trained is lost
 
@@ -56,6 +57,10 @@ class WeightsError(VidsrError):
 
 class BackendUnavailable(VidsrError):
     """A backend that cannot run on this machine; the message is the reason."""
+
+
+class EngineError(VidsrError):
+    """A TensorRT engine that cannot be built, trusted or kept."""
 
 
 class OutOfMemory(VidsrError):

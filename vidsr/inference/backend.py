@@ -16,7 +16,7 @@ from vidsr.progress import Notice, Progress
 if TYPE_CHECKING:
     from vidsr.models.weights import Weights
 
-LADDER: tuple[BackendName, ...] = ("cuda", "openvino", "cpu")
+LADDER: tuple[BackendName, ...] = ("tensorrt", "cuda", "openvino", "cpu")
 """The order in which `--backend auto` tries, fastest first."""
 
 
@@ -89,7 +89,7 @@ def choose_device(config: UpscaleConfig) -> str:
     """
     if config.backend == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    return "cuda" if config.backend == "cuda" else "cpu"
+    return "cuda" if config.backend in ("cuda", "tensorrt") else "cpu"
 
 
 def open_backend(weights: Weights, config: UpscaleConfig, progress: Progress) -> Backend:
@@ -101,13 +101,13 @@ def open_backend(weights: Weights, config: UpscaleConfig, progress: Progress) ->
     asked = LADDER if config.backend == "auto" else (config.backend,)
     for name in asked[:-1]:
         try:
-            return _open(name, weights, config)
+            return _open(name, weights, config, progress)
         except BackendUnavailable as reason:
             progress(Notice(f"{name} is not used: {reason}"))
-    return _open(asked[-1], weights, config)
+    return _open(asked[-1], weights, config, progress)
 
 
-def _open(name: BackendName, weights: Weights, config: UpscaleConfig) -> Backend:
+def _open(name: BackendName, weights: Weights, config: UpscaleConfig, progress: Progress) -> Backend:
     assert name in get_args(BackendName) and name != "auto"
     backend: Backend
     if name == "openvino":
@@ -116,6 +116,11 @@ def _open(name: BackendName, weights: Weights, config: UpscaleConfig) -> Backend
         except ImportError as error:
             raise BackendUnavailable(f"OpenVINO is not installed ({error})") from error
         backend = OpenvinoBackend(weights, config.precision)
+    elif name == "tensorrt":
+        from vidsr.inference.tensorrt_backend import TensorrtBackend
+
+        # It makes its first call itself: a frame of this size would ask for an engine of this size.
+        return TensorrtBackend(weights, config, progress)
     else:
         from vidsr.inference.torch_backend import TorchBackend
 

@@ -45,17 +45,19 @@ class Tile:
         ]
 
 
-def plan_tiles(height: int, width: int, tile: int | None, overlap: int) -> list[Tile]:
+def plan_tiles(height: int, width: int, tile: int | tuple[int, int] | None, overlap: int) -> list[Tile]:
     """Tiles that cover a frame, row by row; one tile where `tile` is None or the frame fits into it.
 
-    `tile` is the side of what is read, overlap included, and `overlap` how far a kept pixel may look
-    beyond what is kept; both in LR pixels. With the generator's receptive radius as overlap the tiled
-    result equals the whole frame's up to the rounding of floats. Along an axis longer than `tile` all
-    tiles have that very length (the last ones move inwards), so that they share one compiled shape.
+    `tile` is the side of what is read, or its (height, width), overlap included, and `overlap` how far
+    a kept pixel may look beyond what is kept; both in LR pixels. With the generator's receptive radius
+    as overlap the tiled result equals the whole frame's up to the rounding of floats. Along an axis
+    longer than `tile` all tiles have that very length (the last ones move inwards), so that they share
+    one compiled shape.
     Raises ValueError where nothing would be left to keep.
     """
-    rows = _spans(height, tile or height, overlap)
-    columns = _spans(width, tile or width, overlap)
+    sides = tile if isinstance(tile, tuple) else (tile or height, tile or width)
+    rows = _spans(height, sides[0], overlap)
+    columns = _spans(width, sides[1], overlap)
     return [Tile(row, column) for row in rows for column in columns]
 
 

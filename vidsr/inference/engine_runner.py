@@ -1,0 +1,118 @@
+"""One engine ready to run on torch tensors: buffers, stream, CUDA graph.
+
+Made only where CUDA is there: without a driver, constructing a TensorRT runtime may end the process.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vidsr.errors import EngineError
+from vidsr.inference.engine_builder import INPUT, OUTPUT, load_flavour
+from vidsr.inference.engine_key import Flavour, ShapeRange
+from vidsr.inference.engine_monitor import make_log
+
+WARM_UPS = 2
+"""Calls before a graph is captured: the first loads kernels, which a capture forbids."""
+
+
+class EngineRunner:
+    """Runs a deserialised engine on a stream of its own; not to be called by two threads at once.
+
+    Memory for activations comes from PyTorch's allocator, which so knows of it. For one size of input
+    the buffers stay where they are and the work is one CUDA graph; another size prepares anew.
+    """
+
+    def __init__(self, flavour: Flavour, plan: bytes, device: torch.device) -> None:
+        """Deserialise an engine. Raises EngineError where TensorRT refuses it, and
+        torch.OutOfMemoryError where its activations do not fit.
+        """
+        trt = load_flavour(flavour)
+        self.device = device
+        self._log = make_log(trt)
+        self._runtime = trt.Runtime(self._log)
+        engine = self._runtime.deserialize_cuda_engine(plan)
+        if engine is None:
+            raise EngineError(f"TensorRT refuses the engine: {self._log.complaint()}")
+        self._engine = engine
+        self.dtype = _torch_dtype(trt, engine.get_tensor_dtype(INPUT))
+        profile = [tuple(shape)[:3] for shape in engine.get_tensor_profile_shape(INPUT, 0)]
+        self.shapes = ShapeRange(*profile)
+
+        config = engine.create_runtime_config()
+        config.set_execution_context_allocation_strategy(
+            trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        )
+        # TensorRT-RTX compiles while it runs and must capture by itself; the name is RTX only.
+        self._captures_itself = flavour == "tensorrt_rtx"
+        if self._captures_itself:
+            config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        context = engine.create_execution_context(config)
+        if context is None:
+            raise EngineError(f"TensorRT cannot prepare the engine: {self._log.complaint()}")
+        self._context = context
+        activation_bytes = max(1, engine.get_device_memory_size_for_profile_v2(0))
+        self._activations = torch.empty(activation_bytes, dtype=torch.uint8, device=device)
+        context.set_device_memory(self._activations.data_ptr(), activation_bytes)
+
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._lr = torch.empty(0, dtype=self.dtype, device=device)
+        self._sr = self._lr
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, lr: Tensor) -> Tensor:
+        """Enlarge (N, h, w, 3) of `dtype`, of a shape within `shapes`, on the device."""
+        before = torch.cuda.current_stream(self.device)
+        self._stream.wait_stream(before)
+        with torch.cuda.stream(self._stream):
+            if lr.shape != self._lr.shape:
+                self._prepare(lr.shape)
+            self._lr.copy_(lr, non_blocking=True)
+            lr.record_stream(self._stream)
+            if self._graph is None:
+                self._enqueue()
+            else:
+                self._graph.replay()
+            sr = self._sr.clone()  # the buffer itself is overwritten by the next call
+        before.wait_stream(self._stream)
+        sr.record_stream(before)
+        return sr
+
+    def _prepare(self, shape: torch.Size) -> None:
+        """Buffers and graph for one shape of input."""
+        self._graph = None  # the old one holds the old addresses
+        context = self._context
+        self._must(context.set_input_shape(INPUT, tuple(shape)), f"the shape {tuple(shape)}")
+        self._must(not context.infer_shapes(), f"the shape {tuple(shape)}")
+        self._lr = torch.zeros(shape, dtype=self.dtype, device=self.device)
+        self._sr = torch.empty(
+            tuple(context.get_tensor_shape(OUTPUT)), dtype=self.dtype, device=self.device
+        )
+        self._must(context.set_tensor_address(INPUT, self._lr.data_ptr()), "its input")
+        self._must(context.set_tensor_address(OUTPUT, self._sr.data_ptr()), "its output")
+        for _ in range(WARM_UPS):
+            self._enqueue()
+        self._stream.synchronize()
+        if not self._captures_itself:
+            graph = torch.cuda.CUDAGraph()
+            # An engine may be made ready beside a network at work, whose allocations are none of the
+            # capture's business.
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                self._enqueue()
+            self._graph = graph
+
+    def _enqueue(self) -> None:
+        self._must(self._context.execute_async_v3(self._stream.cuda_stream), "a call")
+
+    def _must(self, success: bool, what: str) -> None:
+        if not success:
+            raise EngineError(f"TensorRT refuses {what}: {self._log.complaint()}")
+
+
+def _torch_dtype(trt: Any, dtype: Any) -> torch.dtype:
+    if dtype == trt.DataType.UINT8:
+        return torch.uint8
+    return torch.float16 if dtype == trt.DataType.HALF else torch.float32

@@ -1,0 +1,83 @@
+"""Which engine serves which frames: an engine has a size, a video has another.
+
+Frames smaller than a fixed engine are padded, larger ones are cut in tiles that overlap. Both cost
+pixels that are computed and thrown away, so the cheapest engine wins, and one that wastes too much is
+not taken at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vidsr.inference.engine_key import ShapeRange
+from vidsr.inference.tiling import plan_tiles
+
+COMMON_SIZES = (
+    (180, 320),
+    (240, 320),
+    (240, 426),
+    (270, 480),
+    (360, 480),
+    (360, 640),
+    (480, 640),
+    (480, 720),
+    (480, 854),
+    (540, 960),
+    (576, 720),
+    (720, 1280),
+    (1080, 1920),
+)
+"""(height, width) of what people enlarge: standard definition, its streaming sizes, HD."""
+
+MOST_WASTE = 1.6
+"""Pixels computed over pixels wanted, at most. Cropped films (1920x816) in the uncropped size's engine
+cost 1.32, one-size-down tiles of 4K 1.46; above this a build of its own is soon paid back."""
+
+ENGINE_BYTES_PER_PIXEL = 4480
+"""Activation memory of the paper's x4 network in fp16, bytes per LR pixel, as TensorRT-RTX 1.7 reports
+it; narrower networks and x2 take less."""
+
+BATCH_PIXELS = 480 * 270 * 4
+"""Enough LR pixels in a call to fill the largest cards; smaller frames go several at a time."""
+
+
+def computed_pixels(shapes: ShapeRange, height: int, width: int, overlap: int) -> int | None:
+    """LR pixels that an engine computes for one frame of this size; None where it cannot at all."""
+    _, most_high, most_wide = shapes.greatest
+    _, least_high, least_wide = shapes.least
+    try:
+        tiles = plan_tiles(height, width, (most_high, most_wide), overlap)
+    except ValueError:  # nothing would be left between the overlaps
+        return None
+    return sum(max(tile.size[0], least_high) * max(tile.size[1], least_wide) for tile in tiles)
+
+
+def cheapest(
+    candidates: Iterable[ShapeRange], height: int, width: int, overlap: int
+) -> ShapeRange | None:
+    """The engine that computes least for frames of this size, a fixed one before a dynamic one.
+
+    None where each would waste more than MOST_WASTE.
+    """
+    costs = [
+        (cost, not shapes.is_fixed, -shapes.greatest[0], shapes)
+        for shapes in candidates
+        if (cost := computed_pixels(shapes, height, width, overlap)) is not None
+        and cost <= MOST_WASTE * height * width
+    ]
+    return min(costs, key=lambda entry: entry[:3])[3] if costs else None
+
+
+def size_to_build(height: int, width: int, overlap: int, most_pixels: int) -> ShapeRange:
+    """The engine to build for frames of this size: a common one, so that it serves others too.
+
+    `most_pixels` are the LR pixels that the card's memory holds at once. Where no common size is near,
+    the frame's own size is taken; where that does not fit, the largest common one that does, for tiles.
+    """
+    fitting = [size for size in COMMON_SIZES if size[0] * size[1] <= most_pixels]
+    found = cheapest((ShapeRange.fixed(*size) for size in fitting), height, width, overlap)
+    if found is not None:
+        _, height, width = found.greatest
+    elif height * width > most_pixels:
+        height, width = max(fitting, default=COMMON_SIZES[0], key=lambda size: size[0] * size[1])
+    return ShapeRange.fixed(height, width, max(1, min(4, BATCH_PIXELS // (height * width))))
