@@ -130,7 +130,7 @@ def test_auto_falls_to_the_processor_and_says_why(weights: Weights) -> None:
     config = UpscaleConfig(Path("a.mp4"), Path("b.mp4"))
     backend = open_backend(weights, config, events.append)
     assert backend.name == "openvino"
-    assert next(e.text for e in events if isinstance(e, Notice)).startswith("cuda is not used: ")
+    assert any(e.text.startswith("cuda is not used: ") for e in events if isinstance(e, Notice))
 
 
 def test_a_backend_asked_for_never_falls(weights: Weights) -> None:

@@ -22,6 +22,9 @@ FORMAT = 1
 
 SUFFIX = ".int8.json"
 
+LEVELS = 256
+"""Values that the input of a convolution can take in 8 bits."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -43,6 +46,17 @@ class Calibration:
     def to_json(self) -> dict[str, Any]:
         """What the file holds."""
         return asdict(self)
+
+
+def grid(low: float, high: float) -> tuple[float, int]:
+    """Step and index of zero of the levels that reach from about `low` to about `high`.
+
+    Zero is always one of them, since it is what convolutions are padded with; the ends move by half a
+    step at most for that.
+    """
+    low, high = min(low, 0.0), max(high, 0.0)
+    step = (high - low) / (LEVELS - 1) or 1.0  # all zeros: any step serves
+    return step, round(-low / step)
 
 
 def calibration_path(weights: Path) -> Path:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vidsr.inference.calibration import LEVELS, grid
 from vidsr.models.generator import LEAKY_SLOPE, Generator
 
 if "openvino" not in sys.modules:
@@ -37,7 +38,6 @@ Floats: TypeAlias = NDArray[np.float32]
 
 VERSION: str = openvino.__version__
 
-_INPUT_LEVELS = 256
 _FILTER_LEVELS = 255  # symmetric: -127 to 127, as the multiply-add instructions want it
 
 
@@ -170,15 +170,13 @@ def _finish(sr: Node, bytes_out: bool) -> Node:
 
 
 def _rounded(data: Node, low: float, high: float) -> Node:
-    """`data` on 256 levels from about `low` to about `high`, moved a little so that 0 is one of them."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    step = (high - low) / (_INPUT_LEVELS - 1) or 1.0
-    zero = round(-low / step)
+    """`data` clamped to a range and rounded to its 8-bit levels."""
+    step, zero = grid(low, high)
     bounds = (
         ops.constant(np.float32(-zero * step)),
-        ops.constant(np.float32((_INPUT_LEVELS - 1 - zero) * step)),
+        ops.constant(np.float32((LEVELS - 1 - zero) * step)),
     )
-    return ops.fake_quantize(data, *bounds, *bounds, _INPUT_LEVELS)
+    return ops.fake_quantize(data, *bounds, *bounds, LEVELS)
 
 
 def _integers(*values: int) -> Node:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from vidsr.errors import BackendUnavailable, UsageError, WeightsError
-from vidsr.inference.calibration import Calibration, calibration_path
+from vidsr.inference.calibration import LEVELS, Calibration, calibration_path, grid
 from vidsr.models.generator import Generator
 from vidsr.models.weights import Weights, load_generator
-from vidsr.progress import Advanced, Finished, Progress, Started, silent
+from vidsr.progress import Finished, Progress, Started, silent
 from vidsr.video.color import to_rgb
 from vidsr.video.durable import write_whole
 from vidsr.video.resample import imresize
@@ -27,6 +27,12 @@ HELD_OUT_EVERY = 5
 
 WINDOW = 128
 """Side of the middle piece taken of a picture, LR pixels: a range needs variety more than area."""
+
+CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+"""Shares of the whole range that are tried."""
+
+SAMPLED = 7
+"""Every so many values are weighed: enough of them, and no divisor of a width."""
 
 
 def export_int8(
@@ -51,17 +57,14 @@ def export_int8(
     measured = [path for path in pictures if path not in set(held_out)]
     generator = load_generator(weights, torch.device("cpu"))
 
-    def lr_of(paths: Sequence[Path]) -> Iterable[Tensor]:
-        for done, path in enumerate(paths):
-            progress(Advanced("calibrate", done))
-            hr = _window(path, weights.scale)
-            yield _reduced(hr, weights.scale)
-            yield hr[..., :WINDOW, :WINDOW]
-
-    progress(Started("calibrate", len(pictures), "pictures"))
-    ranges = measure_ranges(generator, lr_of(measured))
+    progress(Started("calibrate", None, "pictures"))
+    inputs: list[Tensor] = []
+    for path in measured:
+        hr = _window(path, weights.scale)
+        inputs += [_reduced(hr, weights.scale), hr[..., :WINDOW, :WINDOW]]
+    ranges = measure_ranges(generator, inputs)
     found = Calibration(weights.sha256, ranges, len(measured), len(held_out), 0.0, 0.0)
-    psnr_db, loss_db = _cost(weights, found, held_out, len(measured), progress)
+    psnr_db, loss_db = _cost(weights, found, held_out)
     progress(Finished("calibrate"))
     if loss_db > most_loss_db:
         raise WeightsError(
@@ -76,26 +79,48 @@ def export_int8(
     return calibration
 
 
-def measure_ranges(generator: Generator, inputs: Iterable[Tensor]) -> dict[str, tuple[float, float]]:
-    """Least and greatest value of each convolution's input over all `inputs`, (N, 3, h, w) in [0, 1].
+def measure_ranges(generator: Generator, inputs: Sequence[Tensor]) -> dict[str, tuple[float, float]]:
+    """The range of each convolution's input that 8 bits hold best, over all `inputs`.
 
-    The first convolution is left out: it stays fp32, since it reads the pixels themselves, which for
-    deep video are more than 8 bits, and takes no time.
+    `inputs` are (N, 3, h, w) in [0, 1]. The whole range, from the least to the greatest value, is
+    shrunk by the factor of CLIPS with the least squared error: a few far values, clamped, cost less
+    than coarse steps for all the others. The first convolution is left out: it stays fp32, since it
+    reads the pixels themselves, which for deep video are more than 8 bits, and takes no time.
     """
-    ranges: dict[str, tuple[float, float]] = {}
+    names = [name for name, module in generator.named_modules() if isinstance(module, nn.Conv2d)]
+    names.remove("head")
+    whole = dict.fromkeys(names, (0.0, 0.0))
+    errors = {name: torch.zeros(len(CLIPS), dtype=torch.float64) for name in names}
 
-    def watch(name: str) -> None:
-        def seen(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            low, high = (float(value) for value in arguments[0].aminmax())
-            before = ranges.get(name, (0.0, 0.0))
-            ranges[name] = min(before[0], low), max(before[1], high)
+    def widen(name: str, values: Tensor) -> None:
+        low, high = (float(value) for value in values.aminmax())
+        whole[name] = min(whole[name][0], low), max(whole[name][1], high)
 
-        handles.append(generator.get_submodule(name).register_forward_pre_hook(seen))
+    def weigh(name: str, values: Tensor) -> None:
+        sample = values.flatten()[::SAMPLED]
+        for index, clip in enumerate(CLIPS):
+            step, zero = grid(whole[name][0] * clip, whole[name][1] * clip)
+            levels = (sample / step).round_().add_(zero).clamp_(0, LEVELS - 1).sub_(zero)
+            errors[name][index] += float((levels.mul_(step) - sample).square_().sum())
 
-    handles: list[torch.utils.hooks.RemovableHandle] = []
-    for name, module in generator.named_modules():
-        if isinstance(module, nn.Conv2d) and name != "head":
-            watch(name)
+    for look in (widen, weigh):
+        _look_into(generator, names, inputs, look)
+    clips = {name: CLIPS[int(error.argmin())] for name, error in errors.items()}
+    return {name: (low * clips[name], high * clips[name]) for name, (low, high) in whole.items()}
+
+
+def _look_into(
+    generator: Generator,
+    names: Sequence[str],
+    inputs: Iterable[Tensor],
+    look: Callable[[str, Tensor], None],
+) -> None:
+    """Run the generator and show the input of each named layer to `look`."""
+
+    def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda module, arguments: look(name, arguments[0])
+
+    handles = [generator.get_submodule(name).register_forward_pre_hook(hook(name)) for name in names]
     try:
         with torch.inference_mode():
             for lr in inputs:
@@ -103,12 +128,9 @@ def measure_ranges(generator: Generator, inputs: Iterable[Tensor]) -> dict[str, 
     finally:
         for handle in handles:
             handle.remove()
-    return ranges
 
 
-def _cost(
-    weights: Weights, found: Calibration, pictures: Sequence[Path], done: int, progress: Progress
-) -> tuple[float, float]:
+def _cost(weights: Weights, found: Calibration, pictures: Sequence[Path]) -> tuple[float, float]:
     """Mean PSNR of 8-bit against fp32 output, and the mean loss against the pictures; dB."""
     try:
         from vidsr.inference.openvino_backend import OpenvinoBackend
@@ -117,8 +139,7 @@ def _cost(
     likeness: list[float] = []
     losses: list[float] = []
     with OpenvinoBackend(weights, "fp32") as exact, OpenvinoBackend(weights, "int8", found) as coarse:
-        for index, path in enumerate(pictures):
-            progress(Advanced("calibrate", done + index))
+        for path in pictures:
             hr = _window(path, weights.scale)
             lr = _pixels(_reduced(hr, weights.scale))
             truth, fine, rough = _pixels(hr), exact(lr), coarse(lr)

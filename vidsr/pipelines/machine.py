@@ -1,0 +1,100 @@
+"""What this machine is, and what its processor can do at best."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from vidsr.pipelines.benchmark_report import Machine
+
+SIDE = 2048
+"""Of the matrices multiplied: large enough for peak speed, small enough for the caches."""
+
+PRODUCTS_S = 0.7
+"""How long products are repeated: on a shared machine only the quietest moment shows the peak."""
+
+PACKAGES = ("vidsr-cli", "torch", "openvino", "av")
+
+
+def look_at_machine() -> Machine:
+    """Name, cores, memory, load, and the measured speed of fp32 and int8 matrix products."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # before the products below
+    fp32, int8 = matrix_peaks()
+    return Machine(
+        processor=_processor(),
+        cores=_cores(),
+        threads=torch.get_num_threads(),
+        memory_bytes=_memory(),
+        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        load=load,
+        fp32_gflops=fp32,
+        int8_gops=int8,
+        versions={name: found for name in PACKAGES if (found := _version(name)) is not None},
+    )
+
+
+def matrix_peaks() -> tuple[float, float | None]:
+    """Billions of operations a second in matrix products: fp32, and int8 where PyTorch has it."""
+    floats = torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE)
+    fp32 = _best_gflops(lambda: floats[0] @ floats[1])
+    if not hasattr(torch, "_int_mm"):  # the only product of bytes; not promised to stay
+        return fp32, None
+    integers = [torch.randint(-127, 128, (SIDE, SIDE), dtype=torch.int8) for _ in range(2)]
+    return fp32, _best_gflops(lambda: torch._int_mm(*integers))
+
+
+def peak_rss_bytes() -> int | None:
+    """The most memory the process has held so far; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # getrusage(2): bytes there, KiB on Linux
+
+
+def _best_gflops(product: Callable[[], object]) -> float:
+    """Billions of operations a second in the fastest run: a multiplication and an addition are two."""
+    fastest = float("inf")
+    end = time.perf_counter() + PRODUCTS_S
+    while time.perf_counter() < end:
+        began = time.perf_counter()
+        product()
+        fastest = min(fastest, time.perf_counter() - began)
+    return 2 * SIDE**3 / fastest / 1e9
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))  # what a container leaves of them
+    return os.cpu_count() or 1
+
+
+def _memory() -> int | None:
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names:
+        return None
+    return int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
