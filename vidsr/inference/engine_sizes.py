@@ -7,6 +7,7 @@ not taken at all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from vidsr.inference.engine_key import ShapeRange
@@ -55,12 +56,12 @@ def computed_pixels(shapes: ShapeRange, height: int, width: int, overlap: int) -
 def cheapest(
     candidates: Iterable[ShapeRange], height: int, width: int, overlap: int
 ) -> ShapeRange | None:
-    """The engine that computes least for frames of this size, a fixed one before a dynamic one.
+    """The engine that computes least for frames of this size; None where each would waste too much.
 
-    None where each would waste more than MOST_WASTE.
+    Of equals a fixed one before a dynamic one, then the larger: fewer calls.
     """
     costs = [
-        (cost, not shapes.is_fixed, -shapes.greatest[0], shapes)
+        (cost, not shapes.is_fixed, -math.prod(shapes.greatest), shapes)
         for shapes in candidates
         if (cost := computed_pixels(shapes, height, width, overlap)) is not None
         and cost <= MOST_WASTE * height * width

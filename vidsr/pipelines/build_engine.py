@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from vidsr.config import BuildEngineConfig
+from vidsr.config import BuildEngineConfig, UpscaleConfig
 from vidsr.inference.engine_builder import probe_machine
 from vidsr.inference.engine_key import Machine, ShapeRange
 from vidsr.inference.engine_sizes import COMMON_SIZES
@@ -17,8 +17,8 @@ from vidsr.inference.engine_source import EngineSource
 from vidsr.inference.engines import EngineStore
 from vidsr.inference.rewrites import Depth
 from vidsr.models.weights import default_model, find_weights, load_generator
+from vidsr.pipelines.upscale_plan import open_reader
 from vidsr.progress import Notice, Progress, silent
-from vidsr.video.reader import VideoReader
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _sizes(config: BuildEngineConfig) -> tuple[list[tuple[int, int]], bool]:
     sizes = list(config.sizes)
     deep = bool(config.deep)
     if config.input is not None:
-        with VideoReader(config.input) as reader:
+        with open_reader(UpscaleConfig(config.input, config.input)) as reader:
             sizes.append((reader.info.height, reader.info.width))
             if config.deep is None:
                 deep = reader.info.color.depth > 8
