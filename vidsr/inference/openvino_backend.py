@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from types import TracebackType
 from typing import Any, Self
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 # The graph first: it keeps OpenVINO from reporting its use.
-from vidsr.inference.openvino_graph import VERSION, build_graph  # isort: split
+from vidsr.inference.openvino_graph import VERSION, Ranges, build_graph  # isort: split
 
 import openvino
 
@@ -18,14 +19,18 @@ from vidsr.config import UpscalePrecision
 from vidsr.errors import BackendUnavailable, OutOfMemory
 from vidsr.inference.backend import SizeLimits
 from vidsr.inference.calibration import Calibration, find_calibration
-from vidsr.inference.processor import multiplies_bytes
+from vidsr.inference.engine_files import user_cache
+from vidsr.inference.processor import bytes_pay
 from vidsr.inference.torch_backend import working_bytes_per_pixel
+from vidsr.models.generator import Generator
 from vidsr.models.weights import Weights, load_generator
 
 SHAPES_KEPT = 3
 """Compiled shapes kept ready: the frames', a shorter last batch's, and the warm-up's."""
 
-_HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
+TRIAL_SHAPE = torch.Size((1, 96, 96, 3))
+TRIALS = 5
+"""What 8 bits are tried on where the processor's instructions do not tell: half a second in all."""
 
 
 class OpenvinoBackend:
@@ -48,35 +53,50 @@ class OpenvinoBackend:
     ) -> None:
         """`calibration` None looks for the one beside the weights. Raises BackendUnavailable."""
         self._core = openvino.Core()
-        if precision == "fp16":
-            raise BackendUnavailable(
-                "half precision is slower than single on a CPU: use --precision fp32"
-            )
-        if precision == "bf16" and "BF16" not in self._capabilities():
-            raise BackendUnavailable("this processor has no bfloat16 arithmetic: use --precision fp32")
-        if precision in ("auto", "int8"):
-            calibration = calibration or find_calibration(weights)
-            if precision == "int8" and calibration is None:
-                raise BackendUnavailable(
-                    f"{weights.path.name} has no calibration for 8 bits: make one with vidsr export"
-                )
-            use_int8 = calibration is not None and (precision == "int8" or multiplies_bytes())
-            precision = "int8" if use_int8 else "fp32"
-        self.precision: str = precision
         self.scale = weights.scale
-        self.runtime = f"openvino {VERSION}"
-        self._ranges = None
-        if precision == "int8" and calibration is not None:
-            self._ranges = calibration.ranges
-            self.runtime += f" calibration {calibration.digest}"
         generator = load_generator(weights, self.device)
         self.receptive_radius = generator.config.receptive_radius
         self.bytes_per_pixel = working_bytes_per_pixel(generator.config, torch.float32.itemsize)
+        if precision in ("auto", "int8") and calibration is None:
+            calibration = find_calibration(weights)
+        self.precision = self._choose(precision, weights, generator, calibration)
+        self.runtime = f"openvino {VERSION}"
+        ranges: Ranges | None = None
+        if self.precision == "int8" and calibration is not None:
+            ranges = calibration.ranges
+            self.runtime += f", calibration {calibration.digest}"
         self._graphs = {
-            dtype: build_graph(generator, dtype, self._ranges) for dtype in (torch.uint8, torch.float32)
+            dtype: build_graph(generator, dtype, ranges) for dtype in (torch.uint8, torch.float32)
         }
         self._requests: OrderedDict[tuple[Any, ...], openvino.InferRequest] = OrderedDict()
         self._closed = False
+
+    def _choose(
+        self,
+        asked: UpscalePrecision,
+        weights: Weights,
+        generator: Generator,
+        calibration: Calibration | None,
+    ) -> str:
+        """The precision that what was asked for comes to on this machine."""
+        if asked == "fp16":
+            raise BackendUnavailable(
+                "half precision is slower than single on a CPU: use --precision fp32"
+            )
+        if asked == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise BackendUnavailable("this processor has no bfloat16 arithmetic: use --precision fp32")
+        if asked == "int8" and calibration is None:
+            raise BackendUnavailable(
+                f"{weights.path.name} has no calibration for 8 bits: make one with vidsr export"
+            )
+        if asked != "auto":
+            return asked
+        pays = calibration is not None and bytes_pay(
+            f"{weights.name} {weights.sha256[:8]}, OpenVINO {VERSION}",
+            lambda: self._share_of_time(generator, calibration.ranges),
+            user_cache() / "int8.json",
+        )
+        return "int8" if pays else "fp32"
 
     def __call__(self, lr: Tensor) -> Tensor:
         """Enlarge (N, h, w, 3) RGB, uint8 or floating in [0, 1], by the scale; clamped, same dtype."""
@@ -102,25 +122,46 @@ class OpenvinoBackend:
 
     def _request(self, pixels: Tensor) -> openvino.InferRequest:
         """The compiled graph for this shape and type."""
-        threads = torch.get_num_threads()
-        key = (pixels.dtype, tuple(pixels.shape), threads)
+        key = (pixels.dtype, pixels.shape, torch.get_num_threads())
         if key not in self._requests:
-            graph = self._graphs[pixels.dtype].clone()
-            graph.reshape(list(pixels.shape))
-            settings = {
-                "PERFORMANCE_HINT": "LATENCY",  # one stream: every frame takes all threads
-                "INFERENCE_NUM_THREADS": threads,
-                "INFERENCE_PRECISION_HINT": _HINTS[self.precision],  # the default may be bfloat16
-            }
             while len(self._requests) >= SHAPES_KEPT:
                 self._requests.popitem(last=False)
-            compiled = self._core.compile_model(graph, "CPU", settings)
-            self._requests[key] = compiled.create_infer_request()
+            hint = "bf16" if self.precision == "bf16" else "f32"
+            self._requests[key] = self._compile(self._graphs[pixels.dtype], pixels.shape, hint)
         self._requests.move_to_end(key)
         return self._requests[key]
 
-    def _capabilities(self) -> list[str]:
-        return list(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    def _compile(
+        self, graph: openvino.Model, shape: torch.Size, hint: str = "f32"
+    ) -> openvino.InferRequest:
+        """A request for one shape, with as many threads as PyTorch has now."""
+        graph = graph.clone()
+        graph.reshape(list(shape))
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",  # one stream: every frame takes all threads
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            # Decoder and encoder want the cores too: bound to one that is taken, a thread would wait
+            # for it while another is free, and all others wait for that thread.
+            "ENABLE_CPU_PINNING": False,
+            # Left alone, it computes in bfloat16 where the processor can.
+            "INFERENCE_PRECISION_HINT": hint,
+        }
+        return self._core.compile_model(graph, "CPU", settings).create_infer_request()
+
+    def _share_of_time(self, generator: Generator, ranges: Ranges) -> float:
+        """Time of a small picture in 8 bits over its time in fp32."""
+        least_s: list[float] = []
+        for chosen in (ranges, None):
+            graph = build_graph(generator, torch.uint8, chosen)
+            request = self._compile(graph, TRIAL_SHAPE)
+            request.infer()  # the first one still allocates
+            times = []
+            for _ in range(TRIALS):
+                began = time.perf_counter()
+                request.infer()
+                times.append(time.perf_counter() - began)
+            least_s.append(min(times))
+        return least_s[0] / least_s[1]
 
     def __enter__(self) -> Self:
         return self
@@ -139,6 +180,4 @@ class OpenvinoBackend:
 def _lacks_memory(error: BaseException) -> bool:
     """Whether an error of PyTorch's or OpenVINO's allocator, neither of which has a type, is meant."""
     text = str(error)
-    return isinstance(error, MemoryError) or any(
-        words in text for words in ("bad_alloc", "can't allocate memory", "llocat")
-    )
+    return isinstance(error, MemoryError) or "bad_alloc" in text or "can't allocate memory" in text

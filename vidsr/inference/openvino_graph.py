@@ -143,8 +143,6 @@ def _single_shuffle(layers: _Layers, deep: Node, lr: Node, bytes_out: bool) -> N
     if layers.config.input_skip:
         copies = np.tile(np.eye(3, dtype=np.float32), (scale**2, 1))[:, :, None, None]
         sr = ops.add(sr, ops.convolution(lr, ops.constant(copies), [1, 1], [0, 0], [0, 0], [1, 1]))
-    if layers.config.output == "tanh":
-        sr = ops.multiply(ops.add(ops.tanh(sr), np.float32(1)), np.float32(0.5))
     sr = ops.transpose(_finish(sr, bytes_out), _integers(0, 2, 3, 1))
     # (N, h, w, scale * 3*scale) -> (N, h, scale, w, 3*scale) -> (N, h*scale, w*scale, 3). A 0 keeps a
     # side of the input, and -1 is what is left; both reshapes thus work for every size.

@@ -1,0 +1,159 @@
+"""Ranges for 8 bits: what is measured, what is kept, what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from vidsr.errors import InputError, UsageError, WeightsError
+from vidsr.frames import ColorSpec, FrameBatch
+from vidsr.inference.calibration import (
+    FORMAT,
+    LEVELS,
+    Calibration,
+    calibration_path,
+    find_calibration,
+    grid,
+    read_calibration,
+)
+from vidsr.inference.quantisation import export_int8, measure_ranges
+from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.weights import Weights, find_weights, load_generator, save_weights
+from vidsr.video.stills import write_still
+
+CONFIG = GeneratorConfig(
+    scale=2,
+    blocks=2,
+    channels=16,
+    activation="leaky_relu",
+    upsampler="single",
+    head_kernel=3,
+    tail_kernel=3,
+    input_skip=True,
+)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Weights:
+    torch.manual_seed(4)
+    path = tmp_path / "net.safetensors"
+    save_weights(path, Generator(CONFIG), metadata={})
+    return find_weights(str(path), 2)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    """Seven pictures, smooth with an edge and some noise, two of them of odd sizes."""
+    random = torch.Generator().manual_seed(8)
+    paths = []
+    for number in range(7):
+        height, width = (61, 83) if number % 3 == 0 else (64, 96)
+        ramp = torch.linspace(0, 180, width).expand(3, 1, height, width).clone()
+        ramp[:, :, height // 2 :] += 40 + 5 * number
+        noise = torch.randint(0, 30, ramp.shape, generator=random)
+        planes = tuple((ramp + noise).clamp(0, 255).to(torch.uint8))
+        color = ColorSpec(matrix="rgb", range="full", subsampling=(1, 1))
+        path = tmp_path / f"{number}.png"
+        write_still(path, FrameBatch(planes, color, (0,), Fraction(1)))
+        paths.append(path)
+    return paths
+
+
+def noise(side: int = 24) -> Tensor:
+    return torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(6))
+
+
+def test_every_convolution_but_the_first_has_a_range(weights: Weights) -> None:
+    generator = load_generator(weights, torch.device("cpu"))
+    ranges = measure_ranges(generator, [noise()])
+    convolutions = {n for n, m in generator.named_modules() if isinstance(m, torch.nn.Conv2d)}
+    assert set(ranges) == convolutions - {"head"}
+    assert not any(module._forward_pre_hooks for module in generator.modules())
+
+
+def test_a_lone_far_value_is_clamped_and_an_even_spread_is_not() -> None:
+    # What goes into the body's convolution is the picture itself.
+    generator = Generator(replace(CONFIG, body="plain", blocks=1, activation="relu", head_kernel=1))
+    for parameter in generator.parameters():
+        torch.nn.init.zeros_(parameter)
+    generator.head.weight.data[:3, :, 0, 0] = torch.eye(3)
+    even = torch.rand(1, 3, 512, 512, generator=torch.Generator().manual_seed(0))
+    low, high = measure_ranges(generator, [even])["body.0"]
+    assert low == 0 and high == pytest.approx(float(even.max()))
+    even /= 10
+    even[0, 0, 0, 0] = 1.0  # the first value is always among those weighed
+    low, high = measure_ranges(generator, [even])["body.0"]
+    assert high < 0.95
+
+
+@pytest.mark.parametrize("ends", [(0.0, 1.0), (-0.1, 2.7), (-3.0, 0.2), (0.5, 1.0), (-1.0, -0.5)])
+def test_zero_is_a_level(ends: tuple[float, float]) -> None:
+    step, zero = grid(*ends)
+    assert 0 <= zero < LEVELS
+    assert -zero * step == pytest.approx(min(ends[0], 0), abs=0.51 * step)
+    assert (LEVELS - 1 - zero) * step == pytest.approx(max(ends[1], 0), abs=0.51 * step)
+
+
+def test_a_layer_that_is_always_zero_has_levels_too() -> None:
+    assert grid(0.0, 0.0) == (1.0, 0)
+
+
+def test_export_writes_what_the_backend_finds(weights: Weights, pictures: list[Path]) -> None:
+    pytest.importorskip("vidsr.inference.openvino_graph", exc_type=ImportError, reason="no OpenVINO")
+    calibration = export_int8(weights, pictures, most_loss_db=1.0)
+    assert find_calibration(weights) == calibration
+    assert (calibration.pictures, calibration.held_out) == (6, 1)
+    assert calibration.weights_sha256 == weights.sha256
+    assert 30 < calibration.psnr_db < 100
+    # A path of one's own leaves the place beside the weights alone.
+    calibration_path(weights.path).unlink()
+    other = weights.path.with_name("other.json")
+    assert export_int8(weights, pictures, other, most_loss_db=1.0) == calibration
+    assert read_calibration(other) == calibration and find_calibration(weights) is None
+
+
+def test_too_much_loss_writes_nothing(weights: Weights, pictures: list[Path]) -> None:
+    pytest.importorskip("vidsr.inference.openvino_graph", exc_type=ImportError, reason="no OpenVINO")
+    with pytest.raises(WeightsError, match=r"net\.safetensors: 8 bits would lose"):
+        export_int8(weights, pictures, most_loss_db=-100)
+    assert not calibration_path(weights.path).exists()
+
+
+def test_pictures_that_cannot_serve(weights: Weights, pictures: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="5 pictures"):
+        export_int8(weights, pictures[:4])
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"broken\.png"):
+        export_int8(weights, [broken, *pictures])
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 1}', '{"format": 1, "ranges": {"a": [1]}}'])
+def test_a_damaged_file_is_named(text: str, weights: Weights) -> None:
+    calibration_path(weights.path).write_text(text)
+    with pytest.raises(WeightsError, match=r"net\.int8\.json.*vidsr export"):
+        find_calibration(weights)
+
+
+def test_files_of_other_weights_or_formats_are_not_used(weights: Weights) -> None:
+    calibration = Calibration(weights.sha256, {"tail": (-1.0, 1.0)}, 4, 1, 50.0, 0.01)
+    path = calibration_path(weights.path)
+    for found, used in (
+        (calibration, True),
+        (replace(calibration, weights_sha256="f" * 64), False),
+        (replace(calibration, format=FORMAT + 1), False),
+    ):
+        path.write_text(json.dumps(found.to_json()))
+        assert (find_calibration(weights) is not None) is used
+
+
+def test_the_digest_follows_the_ranges_alone() -> None:
+    one = Calibration("a", {"tail": (-1.0, 1.0)}, 4, 1, 50.0, 0.01)
+    assert replace(one, pictures=9).digest == one.digest
+    assert replace(one, ranges={"tail": (-1.0, 1.5)}).digest != one.digest
