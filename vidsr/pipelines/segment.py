@@ -24,8 +24,9 @@ from vidsr.video.writer import VideoWriter
 Reader = VideoReader | SequenceReader
 """Whatever gives frames: a video, or numbered pictures."""
 
-QUEUE_BYTES = 192 * 1024 * 1024
-"""What may wait between two stages: some seconds of small video, two frames of 8K."""
+QUEUE_BYTES = 32 * 1024 * 1024
+"""What may wait between two stages: twenty frames of 720p, one of 4K. Enough to overlap them; more would
+only make memory grow until a longer video has filled it."""
 
 
 @dataclass(frozen=True)

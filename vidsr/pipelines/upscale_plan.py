@@ -23,8 +23,8 @@ from vidsr.video.sequences import SequenceReader, is_sequence
 from vidsr.video.stills import is_still
 from vidsr.video.timeline import Timeline
 
-LEAST_FREE_BYTES = 64 * 1024 * 1024
-"""Below this a run cannot even keep one segment of a large video; better to say so before it begins."""
+LEAST_FREE_BYTES = 8 * 1024 * 1024
+"""Below this a run would hardly keep one segment; better to say so before it begins."""
 
 
 def open_reader(config: UpscaleConfig) -> Reader:
