@@ -14,7 +14,9 @@ from vidsr.config import UpscaleConfig, UpscalePrecision
 from vidsr.errors import BackendUnavailable, UsageError
 from vidsr.inference.backend import Backend, open_backend
 from vidsr.inference.calibration import Calibration
+from vidsr.inference.engines import EngineStore
 from vidsr.inference.quantisation import measure_ranges
+from vidsr.inference.tensorrt_backend import TensorrtBackend
 from vidsr.inference.torch_backend import TorchBackend
 from vidsr.models.generator import Generator, GeneratorConfig
 from vidsr.models.weights import Weights, find_weights, load_generator, save_weights
@@ -55,6 +57,22 @@ def openvino(weights: Weights, precision: UpscalePrecision = "fp32") -> Backend:
     return OpenvinoBackend(weights, "int8", Calibration(weights.sha256, ranges, 1, 0, 0.0, 0.0))
 
 
+def tensorrt(weights: Weights) -> Backend:
+    config = UpscaleConfig(Path("a.mp4"), Path("b.mp4"), backend="tensorrt", engine_build="wait")
+    events: list[Event] = []
+    try:
+        store = EngineStore(weights.path.parent / "engines")
+        backend = TensorrtBackend(weights, config, events.append, store)
+    except BackendUnavailable as reason:
+        if os.environ.get("VIDSR_REQUIRE_GPU") == "1":
+            pytest.fail(f"VIDSR_REQUIRE_GPU=1, but {reason}")
+        pytest.skip(str(reason))
+    backend(torch.zeros(1, 32, 32, 3, dtype=torch.uint8, device=backend.device))
+    refusals = [event.text for event in events if isinstance(event, Notice) and event.level == "warning"]
+    assert not refusals, refusals  # else PyTorch would pass these tests in its place
+    return backend
+
+
 BACKENDS: dict[str, Callable[[Weights], Backend]] = {
     "nearest": lambda weights: NearestBackend(weights.scale),
     "cpu": lambda weights: TorchBackend(weights, torch.device("cpu")),
@@ -62,10 +80,14 @@ BACKENDS: dict[str, Callable[[Weights], Backend]] = {
     "openvino": openvino,
     "openvino-int8": lambda weights: openvino(weights, "int8"),
     "cuda": cuda,
+    "tensorrt": tensorrt,
 }
 
 
-@pytest.fixture(params=[pytest.param(n, marks=pytest.mark.gpu if n == "cuda" else ()) for n in BACKENDS])
+MARKS = {"cuda": [pytest.mark.gpu], "tensorrt": [pytest.mark.gpu, pytest.mark.tensorrt]}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in BACKENDS])
 def backend(request: pytest.FixtureRequest, weights: Weights) -> Backend:
     return BACKENDS[request.param](weights)
 
@@ -109,7 +131,7 @@ def test_the_input_is_left_alone(backend: Backend) -> None:
     assert torch.equal(lr, before)
 
 
-@pytest.mark.parametrize("name", ["cpu", "cpu-bf16", "openvino", "openvino-int8", "cuda"])
+@pytest.mark.parametrize("name", ["cpu", "cpu-bf16", "openvino", "openvino-int8", *MARKS])
 def test_network_backends_agree_with_the_generator(name: str, weights: Weights) -> None:
     backend = BACKENDS[name](weights)
     lr = torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8)
@@ -117,7 +139,7 @@ def test_network_backends_agree_with_the_generator(name: str, weights: Weights) 
     expected = plain.mul(255).round().clamp(0, 255).permute(0, 2, 3, 1)
     # bf16 has 8 bits of mantissa: two levels of 255 near white. fp16 and fp32 must round alike; another
     # order of sums may turn a value that lies between two levels. 8 bits: some steps of 1/256.
-    tolerance = {"cpu": 0, "cpu-bf16": 3, "openvino": 1, "openvino-int8": 6, "cuda": 1}[name]
+    tolerance = {"cpu": 0, "cpu-bf16": 3, "openvino-int8": 6}.get(name, 1)
     difference = (backend(lr.to(backend.device)).cpu().float() - expected).abs().max()
     assert difference <= tolerance
 

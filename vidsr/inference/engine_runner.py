@@ -46,10 +46,13 @@ class EngineRunner:
         config.set_execution_context_allocation_strategy(
             trt.ExecutionContextAllocationStrategy.USER_MANAGED
         )
-        # TensorRT-RTX compiles while it runs and must capture by itself; the name is RTX only.
+        # TensorRT-RTX compiles while it runs, so it must capture by itself; and it may go on compiling
+        # behind the first calls and then compute with other kernels, unless told to be done at once.
         self._captures_itself = flavour == "tensorrt_rtx"
         if self._captures_itself:
             config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+            eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+            config.dynamic_shapes_kernel_specialization_strategy = eager
         context = engine.create_execution_context(config)
         if context is None:
             raise EngineError(f"TensorRT cannot prepare the engine: {self._log.complaint()}")
@@ -67,7 +70,8 @@ class EngineRunner:
         """Enlarge (N, h, w, 3) of `dtype`, of a shape within `shapes`, on the device."""
         before = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(before)
-        with torch.cuda.stream(self._stream):
+        # The buffers are made in inference mode or not, and must be written in the same.
+        with torch.inference_mode(), torch.cuda.stream(self._stream):
             if lr.shape != self._lr.shape:
                 self._prepare(lr.shape)
             self._lr.copy_(lr, non_blocking=True)

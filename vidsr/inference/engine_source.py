@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from vidsr.errors import EngineError
 from vidsr.inference.engine_builder import BuildSpec, BuiltPlan, build_plan, export_onnx
-from vidsr.inference.engine_key import RTX_CAPABILITIES, EngineKey, Machine, ShapeRange
+from vidsr.inference.engine_key import RTX_CAPABILITIES, EngineKey, Flavour, Machine, ShapeRange
 from vidsr.inference.engine_runner import EngineRunner
 from vidsr.inference.engines import EngineStore, StoredEngine, TimingCache
 from vidsr.inference.rewrites import Depth, FrameNetwork
@@ -26,6 +27,20 @@ DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 
 PORTABLE_TARGETS = tuple(capability for capability in RTX_CAPABILITIES if capability != "7.5")
 """What a build without a card is for; Turing (7.5) needs a build of its own."""
+
+
+class CheckedRunner(Protocol):
+    """What a self-check needs of an opened engine."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the frames in and out."""
+
+    def __call__(self, lr: Tensor) -> Tensor:
+        """Enlarge (1, h, w, 3)."""
+
+
+RunnerOpener = Callable[[Flavour, bytes, torch.device], CheckedRunner]
 
 
 class EngineSource:
@@ -43,9 +58,11 @@ class EngineSource:
         *,
         targets: tuple[str, ...] = (),
         workspace: int | None = None,
+        runner: RunnerOpener = EngineRunner,
     ) -> None:
         """`generator` is the fp32 network on the device that checks run on; `targets` are compute
-        capabilities to build for, of TensorRT-RTX only. Raises EngineError where no TensorRT is here.
+        capabilities to build for, of TensorRT-RTX only; `runner` opens a built engine for its check.
+        Raises EngineError where no TensorRT is here.
         """
         self.flavour = machine.flavour()
         self._weights = weights
@@ -56,6 +73,7 @@ class EngineSource:
         self._store = store
         self._progress = progress
         self._workspace = workspace
+        self._runner = runner
         self._targets = self._checked_targets(targets)
         self._graph = export_onnx(FrameNetwork(generator, DTYPES[precision], depth))
         self._graph_sha = hashlib.sha256(self._graph).hexdigest()
@@ -166,7 +184,7 @@ class EngineSource:
         if self._machine.gpu is None or not self._runs_here():
             return None
         device = self._generator.head.weight.device
-        runner = EngineRunner(self.flavour, built.plan, device)
+        runner = self._runner(self.flavour, built.plan, device)
         _, height, width = shapes.best
         return check_engine(runner, self._generator, (height, width), runner.dtype, precision)
 

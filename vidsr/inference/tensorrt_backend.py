@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +22,7 @@ from vidsr.inference.backend import SizeLimits
 from vidsr.inference.engine_builder import probe_machine
 from vidsr.inference.engine_key import ShapeRange
 from vidsr.inference.engine_runner import EngineRunner
+from vidsr.inference.engine_shelf import EngineShelf
 from vidsr.inference.engine_sizes import ENGINE_BYTES_PER_PIXEL, cheapest, size_to_build
 from vidsr.inference.engine_source import EngineSource
 from vidsr.inference.engines import EngineStore
@@ -31,7 +33,17 @@ from vidsr.inference.torch_backend import TorchBackend
 from vidsr.models.weights import Weights, load_generator
 from vidsr.progress import Notice, Progress
 
-Size = tuple[int, int, Depth]  # height, width, what the frames are made of
+
+@dataclass(frozen=True)
+class FrameKind:
+    """What an engine must fit."""
+
+    height: int  # LR pixels
+    width: int
+    depth: Depth
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
 
 
 class TensorrtBackend:
@@ -72,13 +84,10 @@ class TensorrtBackend:
         self._generator = load_generator(weights, self.device)
         self._machine = machine
         self._store = store or EngineStore.default()
-        self._build = config.engine_build
         self._progress = progress
         self._sources: dict[Depth, EngineSource] = {}
-        # An entry of None: this size stays on PyTorch. One appears here when a build is done.
-        self._runners: dict[Size, EngineRunner | None] = {}
-        self._builds: dict[Size, threading.Thread] = {}
         self._stop = threading.Event()
+        self._shelf = EngineShelf(self._find, self._make, config.engine_build, progress)
         self._stand_in(torch.zeros(1, 32, 32, 3, dtype=torch.uint8, device=self.device))
 
     def __call__(self, lr: Tensor) -> Tensor:
@@ -86,64 +95,28 @@ class TensorrtBackend:
         if self._stop.is_set():
             raise ValueError("the backend is closed")
         depth: Depth = "bytes" if lr.dtype == torch.uint8 else "floats"
-        runner = self._runner((lr.shape[1], lr.shape[2], depth))
+        runner = self._shelf(FrameKind(lr.shape[1], lr.shape[2], depth))
         if runner is None:
             return self._stand_in(lr)
         try:
-            return self._run(runner, lr)
+            frames = lr.to(runner.dtype)
+            sr = run_in_shapes(runner, runner.shapes, frames, self.scale, self.receptive_radius)
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemory(f"{self.name}: {lr.shape[0]} frames at once do not fit") from error
+        return sr.to(lr.dtype)
 
-    def _runner(self, size: Size) -> EngineRunner | None:
-        """The engine for frames of this size, as far as there is one now."""
-        if size in self._runners:
-            return self._runners[size]
-        if size in self._builds:
-            return None  # still building
-        height, width, depth = size
-        source = self._source(depth)
-        shapes = cheapest(source.stored_shapes(), height, width, self.receptive_radius)
-        if shapes is not None and source.has(shapes):
-            self._runners[size] = self._opened_or_not(source, shapes)
-        elif self._build == "never":
-            self._progress(Notice(f"no engine for {width}x{height}: PyTorch takes its place"))
-            self._runners[size] = None
-        else:
-            free = free_bytes(self.device)
-            shapes = size_to_build(
-                height, width, self.receptive_radius, free // 2 // ENGINE_BYTES_PER_PIXEL
-            )
-            if self._build == "wait":
-                self._runners[size] = self._opened_or_not(source, shapes)
-            else:
-                self._progress(
-                    Notice(f"building an engine for {shapes}; PyTorch takes its place until then")
-                )
-                thread = threading.Thread(
-                    target=self._build_beside, args=(size, source, shapes), daemon=True
-                )
-                self._builds[size] = thread
-                thread.start()
-                return None
-        return self._runners[size]
+    def _find(self, kind: FrameKind) -> EngineRunner | None:
+        """The store's engine for such frames, if it has a sound one."""
+        source = self._source(kind.depth)
+        shapes = cheapest(source.stored_shapes(), kind.height, kind.width, self.receptive_radius)
+        return None if shapes is None or not source.has(shapes) else self._opened(source, shapes)
 
-    def _build_beside(self, size: Size, source: EngineSource, shapes: ShapeRange) -> None:
-        """Build while PyTorch works; the next batch of this size finds the result."""
-        runner = self._opened_or_not(source, shapes)
-        if runner is not None:
-            self._progress(Notice(f"the engine for {shapes} is ready and takes over"))
-        self._runners[size] = runner
-
-    def _opened_or_not(self, source: EngineSource, shapes: ShapeRange) -> EngineRunner | None:
-        """An engine, or None with the reason said: what it computes, PyTorch computes as well."""
-        try:
-            return self._opened(source, shapes)
-        except (EngineError, torch.OutOfMemoryError) as error:
-            if not self._stop.is_set():
-                reason = str(error).splitlines()[0]
-                self._progress(Notice(f"no engine, PyTorch takes its place: {reason}", "warning"))
-            return None
+    def _make(self, kind: FrameKind) -> EngineRunner:
+        """A new engine for such frames, built, checked and kept."""
+        most_pixels = free_bytes(self.device) // 2 // ENGINE_BYTES_PER_PIXEL
+        shapes = size_to_build(kind.height, kind.width, self.receptive_radius, most_pixels)
+        return self._opened(self._source(kind.depth), shapes)
 
     def _opened(self, source: EngineSource, shapes: ShapeRange) -> EngineRunner:
         """Load an engine; one that TensorRT refuses is built once more before that is an error."""
@@ -168,11 +141,6 @@ class TensorrtBackend:
             )
         return self._sources[depth]
 
-    def _run(self, runner: EngineRunner, lr: Tensor) -> Tensor:
-        frames = lr.to(runner.dtype)
-        sr = run_in_shapes(runner, runner.shapes, frames, self.scale, self.receptive_radius)
-        return sr.to(lr.dtype)
-
     def __enter__(self) -> Self:
         return self
 
@@ -183,10 +151,7 @@ class TensorrtBackend:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
-        for thread in self._builds.values():
-            thread.join()
-        self._builds.clear()
-        self._runners.clear()
+        self._shelf.close()
         self._stand_in.__exit__(kind, error, trace)
 
 
