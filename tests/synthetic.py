@@ -271,10 +271,11 @@ def to_frame(rgb: NDArray[np.uint8], pix_fmt: str, matrix: str = "bt601", range:
     else:
         source = VideoFrame.from_ndarray(wide, format="rgb24")
     if target.is_rgb:
-        converted = source.reformat(format=pix_fmt)
+        converted = source.reformat(format=pix_fmt, threads=1)
     else:
         full = range == 2 or pix_fmt.startswith("yuvj")
         converted = source.reformat(
+            threads=1,
             format=pix_fmt,
             dst_colorspace=_SWS_MATRIX[matrix],
             dst_color_range=ColorRange.JPEG if full else ColorRange.MPEG,

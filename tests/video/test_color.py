@@ -265,6 +265,7 @@ def test_ffmpeg_agrees(matrix: Matrix, code: int, levels: Range, subsampling: tu
     how |= Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
     ffmpeg_range = 1 if levels == "limited" else 2
     theirs = ffmpeg_frame(planes, name).reformat(
+        threads=1,
         format="rgb24",
         interpolation=how,
         src_colorspace=code,
@@ -278,6 +279,7 @@ def test_ffmpeg_agrees(matrix: Matrix, code: int, levels: Range, subsampling: tu
     assert error.max() <= 1
     assert error.mean() < 0.1
     back = theirs.reformat(
+        threads=1,
         format=name,
         interpolation=how,
         src_colorspace=code,

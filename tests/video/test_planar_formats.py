@@ -103,7 +103,7 @@ def test_planar_formats_are_what_ffmpeg_says(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in CONVERTED if name not in ONE_WAY])
 def test_conversion_to_planar_loses_nothing(name: str) -> None:
     planar = noise(SUPPORTED[name].name)
-    again = planar.reformat(format=name).reformat(format=planar.format.name)
+    again = planar.reformat(format=name, threads=1).reformat(format=planar.format.name, threads=1)
     for ours, theirs in zip(samples(again), samples(planar), strict=True):
         assert np.array_equal(ours, theirs)
 
@@ -113,8 +113,8 @@ def test_short_rgb_is_widened_to_the_full_scale(name: str, bits: tuple[int, int,
     values = np.random.default_rng(6).integers(0, 1 << sum(bits), (16, 32)).astype("<u2")
     for stored, order in ((name, (0, 1, 2)), (name.replace("rgb", "bgr"), (2, 1, 0))):
         planar = parse_pixel_format(stored)
-        frame = packed(stored, values.view(np.uint8), 32).reformat(format=planar.via)
-        green, blue, red = samples(frame.reformat(format=planar.name))
+        frame = packed(stored, values.view(np.uint8), 32).reformat(format=planar.via, threads=1)
+        green, blue, red = samples(frame.reformat(format=planar.name, threads=1))
         shift = 0
         # The last letter of the name has the lowest bits.
         for channel in reversed(order):
@@ -131,7 +131,7 @@ def test_short_rgb_is_widened_to_the_full_scale(name: str, bits: tuple[int, int,
 def test_gray_with_alpha_becomes_rgb_with_alpha(name: str, planar: str, kind: str) -> None:
     assert parse_pixel_format(name).name == planar
     values = np.random.default_rng(7).integers(0, 256, (16, 64 * np.dtype(kind).itemsize)).astype("u1")
-    frame = packed(name, values, 32).reformat(format=planar)
+    frame = packed(name, values, 32).reformat(format=planar, threads=1)
     gray, alpha = values.view(kind)[:, ::2], values.view(kind)[:, 1::2]
     for ours, theirs in zip(samples(frame), (gray, gray, gray, alpha), strict=True):
         assert np.array_equal(ours, theirs)
@@ -141,13 +141,17 @@ def test_palettes_and_single_bits_are_looked_up() -> None:
     generator = np.random.default_rng(8)
     places = generator.integers(0, 256, (16, 32)).astype(np.uint8)
     palette = generator.integers(0, 256, (256, 4)).astype(np.uint8)  # alpha, red, green, blue
-    frame = av.VideoFrame.from_ndarray((places, palette), format="pal8").reformat(format="gbrap")
+    frame = av.VideoFrame.from_ndarray((places, palette), format="pal8").reformat(
+        format="gbrap", threads=1
+    )
     for ours, channel in zip(samples(frame), (2, 3, 1, 0), strict=True):
         assert np.array_equal(ours, palette[places][..., channel])
     bits = generator.integers(0, 256, (16, 4)).astype(np.uint8)
     lit = np.unpackbits(bits, axis=1) * 255
-    assert np.array_equal(samples(packed("monob", bits, 32).reformat(format="gray"))[0], lit)
-    assert np.array_equal(samples(packed("monow", bits, 32).reformat(format="gray"))[0], 255 - lit)
+    assert np.array_equal(samples(packed("monob", bits, 32).reformat(format="gray", threads=1))[0], lit)
+    assert np.array_equal(
+        samples(packed("monow", bits, 32).reformat(format="gray", threads=1))[0], 255 - lit
+    )
 
 
 def test_older_names_of_full_range_are_not_converted() -> None:
@@ -188,7 +192,9 @@ def test_planes_without_a_format_are_an_error() -> None:
 
 
 def test_planes_of_rgb_are_in_another_order() -> None:
-    red = packed("rgb24", np.tile(np.array([200, 10, 30], np.uint8), (4, 4)), 4).reformat(format="gbrp")
+    red = packed("rgb24", np.tile(np.array([200, 10, 30], np.uint8), (4, 4)), 4).reformat(
+        format="gbrp", threads=1
+    )
     planes = samples(red)
     order = ffmpeg_plane_order(ColorSpec("rgb", subsampling=(1, 1)))
     assert [int(planes[place][0, 0]) for place in order] == [200, 10, 30]

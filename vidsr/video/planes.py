@@ -12,6 +12,10 @@ from torch import Tensor
 
 from vidsr.video.planar_formats import parse_pixel_format
 
+SWSCALE_THREADS = 1
+"""Threads of FFmpeg's conversions. With more, swscale 9.5 gives other samples now and then (seen with
+p010, p210 and y210 in one of ten frames); with one, the same frame always gives the same."""
+
 
 def planar_frame(frame: VideoFrame) -> VideoFrame:
     """The same samples as planes (see PlanarFormat); the frame itself where it has planes already.
@@ -21,8 +25,10 @@ def planar_frame(frame: VideoFrame) -> VideoFrame:
     """
     planar = parse_pixel_format(frame.format.name)
     if planar.via:
-        frame = frame.reformat(format=planar.via)
-    return frame if frame.format.name == planar.name else frame.reformat(format=planar.name)
+        frame = frame.reformat(format=planar.via, threads=SWSCALE_THREADS)
+    if frame.format.name == planar.name:
+        return frame
+    return frame.reformat(format=planar.name, threads=SWSCALE_THREADS)
 
 
 class FrameStack:

@@ -20,7 +20,7 @@ from vidsr.frames import ColorSpec, FrameBatch, Matrix, Siting
 from vidsr.video.color import h273_tags, pixel_format_name, resolve_color, to_planes, to_rgb
 from vidsr.video.durable import write_whole
 from vidsr.video.image_tags import ImageFormat, add_tags, image_format, read_tags
-from vidsr.video.planes import FrameStack, fill_frame, planar_frame
+from vidsr.video.planes import SWSCALE_THREADS, FrameStack, fill_frame, planar_frame
 from vidsr.video.source import MAX_SIDE_PX, require_file
 
 STILL_SUFFIXES: dict[str, ImageFormat] = {
@@ -69,10 +69,10 @@ def read_still(path: Path) -> FrameBatch:
     assert kind is not None  # or it would not have been decoded
     try:
         if frame.format.has_palette and _is_opaque(frame):
-            frame = frame.reformat(format="gbrp")
+            frame = frame.reformat(format="gbrp", threads=SWSCALE_THREADS)
         elif kind == "jpeg" and frame.format.name == "gbrap":
             # CMYK: FFmpeg has multiplied by black, and leaves it in the place of alpha.
-            frame = frame.reformat(format="gbrp")
+            frame = frame.reformat(format="gbrp", threads=SWSCALE_THREADS)
         frame = planar_frame(frame)
         color = resolve_color(
             pixel_format=frame.format.name,

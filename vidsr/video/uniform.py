@@ -9,7 +9,7 @@ from vidsr.frames import ColorSpec, VideoInfo
 from vidsr.video.color import h273_tags
 from vidsr.video.decoding import Decoding
 from vidsr.video.planar_formats import parse_pixel_format
-from vidsr.video.planes import planar_frame
+from vidsr.video.planes import SWSCALE_THREADS, planar_frame
 from vidsr.video.probe import frame_color
 
 
@@ -51,6 +51,7 @@ class Uniform:
         self._converted += 1
         theirs, wanted = h273_tags(color), h273_tags(ours)
         return frame.reformat(
+            threads=SWSCALE_THREADS,
             format=self._planar,
             src_colorspace=theirs.matrix,
             dst_colorspace=wanted.matrix,
