@@ -268,6 +268,13 @@ def test_a_flavour_that_is_not_there_is_named() -> None:
         pytest.skip("TensorRT is installed here")
 
 
+def test_a_flavour_that_is_too_old_is_refused(rtx: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtx, "__version__", "1.6.0.9")
+    with pytest.raises(EngineError, match=r"tensorrt_rtx 1\.6\.0\.9 is too old: .*\[rtx\]"):
+        load_flavour("tensorrt_rtx")
+    assert "tensorrt_rtx" not in probe_machine().installed
+
+
 def test_probing_finds_the_installed_flavour(rtx: Any) -> None:
     machine = probe_machine()
     assert machine.installed["tensorrt_rtx"] == rtx.__version__

@@ -43,8 +43,13 @@ def test_tiles_that_leave_nothing_are_no_engine() -> None:
     assert computed_pixels(ShapeRange.fixed(60, 60), 180, 320, RADIUS) is None
 
 
-def test_4k_goes_in_tiles() -> None:
-    built = size_to_build(2160, 3840, RADIUS, PLENTY)
+def test_what_is_near_no_common_size_gets_its_own() -> None:
+    assert size_to_build(2160, 3840, RADIUS, PLENTY).greatest == (1, 2160, 3840)
+    assert size_to_build(512, 512, RADIUS, PLENTY).greatest[1:] == (512, 512)
+
+
+def test_4k_goes_in_tiles_where_it_does_not_fit() -> None:
+    built = size_to_build(2160, 3840, RADIUS, 1080 * 1920)
     assert built.greatest[1:] in COMMON_SIZES
     cost = computed_pixels(built, 2160, 3840, RADIUS)
     assert cost is not None

@@ -37,6 +37,12 @@ from vidsr.progress import Finished, Progress, Started
 INPUT, OUTPUT = "lr", "sr"
 """Names of the engine's two tensors."""
 
+EXTRAS: Mapping[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt_rtx": "rtx"}
+"""What brings a flavour: pip install 'vidsr-cli[...]'."""
+
+LEAST_VERSION: Mapping[Flavour, tuple[int, ...]] = {"tensorrt": (11,), "tensorrt_rtx": (1, 7)}
+"""TensorRT 10 builds networks that are not strongly typed, in another precision than they say."""
+
 OPSET = 20
 IR_VERSION = 10  # what ONNX Runtime has read since 1.18 and TensorRT since 10
 
@@ -303,7 +309,7 @@ def _checked_tensors(trt: Any, network: Any, spec: BuildSpec) -> list[dict[str, 
 
 
 def load_flavour(flavour: Flavour) -> Any:
-    """The module of a flavour. Raises EngineError where it is not installed or does not load."""
+    """The module of a flavour. Raises EngineError where it is missing, too old, or does not load."""
     try:
         if flavour == "tensorrt":
             import tensorrt as trt
@@ -311,6 +317,11 @@ def load_flavour(flavour: Flavour) -> Any:
             import tensorrt_rtx as trt
     except (ImportError, OSError) as error:  # OSError: the libraries of a half-finished installation
         raise EngineError(f"{flavour} does not load: {error}".splitlines()[0]) from error
+    version = str(trt.__version__)
+    if tuple(int(part) for part in re.findall(r"\d+", version)) < LEAST_VERSION[flavour]:
+        raise EngineError(
+            f"{flavour} {version} is too old: pip install -U 'vidsr-cli[{EXTRAS[flavour]}]'"
+        )
     return trt
 
 

@@ -29,8 +29,10 @@ PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 _SECRET_BYTES = 32
 
 
-def private_folder(folder: Path) -> Path:
+def private_folder(folder: Path, setting: str = "VIDSR_ENGINES") -> Path:
     """Make sure that a folder exists and that nobody but its owner can read or change it.
+
+    `setting` is the environment variable that names another.
 
     Raises:
         EngineError: it belongs to someone else, or cannot be made.
@@ -41,13 +43,12 @@ def private_folder(folder: Path) -> Path:
             status = folder.stat()
             if status.st_uid != os.geteuid():
                 raise EngineError(
-                    f"{folder}: belongs to another user, so no engine is kept there; "
-                    "name a folder of your own in VIDSR_ENGINES"
+                    f"{folder}: belongs to another user; name a folder of your own in {setting}"
                 )
             if stat.S_IMODE(status.st_mode) & 0o077:
                 folder.chmod(PRIVATE_FOLDER)
     except OSError as error:
-        raise EngineError(f"{folder}: {_reason(error)}; name another in VIDSR_ENGINES") from error
+        raise EngineError(f"{folder}: {_reason(error)}; name another folder in {setting}") from error
     return folder
 
 
@@ -127,7 +128,7 @@ class Seal:
         return self._file.is_file() and hmac.compare_digest(self.sign(manifest), seal)
 
     def _secret(self) -> bytes:
-        private_folder(self._file.parent)
+        private_folder(self._file.parent, "VIDSR_CACHE")
         with locked(self._file.with_suffix(".lock")):
             try:
                 secret = self._file.read_bytes()

@@ -31,8 +31,12 @@ COMMON_SIZES = (
 """(height, width) of what people enlarge: standard definition, its streaming sizes, HD."""
 
 MOST_WASTE = 1.6
-"""Pixels computed over pixels wanted, at most. Cropped films (1920x816) in the uncropped size's engine
-cost 1.32, one-size-down tiles of 4K 1.46; above this a build of its own is soon paid back."""
+"""Pixels computed over pixels wanted, at most, of an engine that is there: above this a build of its own
+is soon paid back."""
+
+MOST_WASTE_BUILT = 1.36
+"""The same of an engine yet to be built, for serving other videos too: films cropped to 2.35:1 and
+2.39:1 in the engine of the uncropped size cost 1.32 to 1.35, 4:3 in that of 16:9 costs 1.33."""
 
 ENGINE_BYTES_PER_PIXEL = 4480
 """Activation memory of the paper's x4 network in fp16, bytes per LR pixel, as TensorRT-RTX 1.7 reports
@@ -54,7 +58,11 @@ def computed_pixels(shapes: ShapeRange, height: int, width: int, overlap: int) -
 
 
 def cheapest(
-    candidates: Iterable[ShapeRange], height: int, width: int, overlap: int
+    candidates: Iterable[ShapeRange],
+    height: int,
+    width: int,
+    overlap: int,
+    most_waste: float = MOST_WASTE,
 ) -> ShapeRange | None:
     """The engine that computes least for frames of this size; None where each would waste too much.
 
@@ -64,21 +72,22 @@ def cheapest(
         (cost, not shapes.is_fixed, -math.prod(shapes.greatest), shapes)
         for shapes in candidates
         if (cost := computed_pixels(shapes, height, width, overlap)) is not None
-        and cost <= MOST_WASTE * height * width
+        and cost <= most_waste * height * width
     ]
     return min(costs, key=lambda entry: entry[:3])[3] if costs else None
 
 
 def size_to_build(height: int, width: int, overlap: int, most_pixels: int) -> ShapeRange:
-    """The engine to build for frames of this size: a common one, so that it serves others too.
+    """The engine to build for frames of this size, of no more LR pixels than the card's memory holds.
 
-    `most_pixels` are the LR pixels that the card's memory holds at once. Where no common size is near,
-    the frame's own size is taken; where that does not fit, the largest common one that does, for tiles.
+    A common size where one is near, so that it serves others too; else the frame's own; where that does
+    not fit, the common size whose tiles compute least.
     """
-    fitting = [size for size in COMMON_SIZES if size[0] * size[1] <= most_pixels]
-    found = cheapest((ShapeRange.fixed(*size) for size in fitting), height, width, overlap)
+    fitting = [ShapeRange.fixed(*size) for size in COMMON_SIZES if math.prod(size) <= most_pixels]
+    found = cheapest(fitting, height, width, overlap, MOST_WASTE_BUILT)
+    if found is None and height * width > most_pixels:
+        found = cheapest(fitting, height, width, overlap, math.inf)
+        found = found or ShapeRange.fixed(*COMMON_SIZES[0])
     if found is not None:
         _, height, width = found.greatest
-    elif height * width > most_pixels:
-        height, width = max(fitting, default=COMMON_SIZES[0], key=lambda size: size[0] * size[1])
     return ShapeRange.fixed(height, width, max(1, min(4, BATCH_PIXELS // (height * width))))
