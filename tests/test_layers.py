@@ -37,7 +37,7 @@ FENCES = {
     "onnxruntime": ["inference/onnxruntime_backend.py"],
     "openvino": ["inference/openvino_*.py"],
     "ray": ["pipelines/cluster.py"],
-    "typer": ["cli.py"],
+    "typer": ["cli/*"],
     "rich": ["console.py"],
 }
 

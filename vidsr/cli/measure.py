@@ -1,0 +1,113 @@
+"""`vidsr evaluate` and `vidsr benchmark`: how good, and how fast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vidsr.cli.options import lpips_weights
+from vidsr.cli.speaking import speaking
+from vidsr.console import Console
+
+
+def evaluate(
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of high-resolution pictures, or one.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Video that the other should look like.")
+    ] = None,
+    distorted: Annotated[Path | None, typer.Option(help="Video to compare with it.")] = None,
+    model: Annotated[str, typer.Option(help="A model of `vidsr models`, or a weights file.")] = "auto",
+    detail: Annotated[
+        float | None, typer.Option(help="0 faithful to 1 detailed, as for upscale.")
+    ] = None,
+    scale: Annotated[int, typer.Option(help="2 or 4.")] = 4,
+    lr: Annotated[
+        Path | None,
+        typer.Option(help="Folder of low-resolution pictures.", show_default="bicubic reduction"),
+    ] = None,
+    border: Annotated[
+        int | None, typer.Option(help="Pixels left out at each side.", show_default="scale; videos 0")
+    ] = None,
+    lpips_alexnet: Annotated[Path | None, typer.Option(help="AlexNet weights, for LPIPS.")] = None,
+    lpips_heads: Annotated[Path | None, typer.Option(help="The LPIPS heads that go with it.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    output: Annotated[
+        Path | None, typer.Option(help="Save the report; .json and .md are both written.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing report.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Measure a model on pictures beside bicubic and Lanczos, or compare two videos."""
+    console = Console(quiet=json)
+    with speaking(console):
+        from vidsr.config import EvaluateConfig
+
+        config = EvaluateConfig(
+            images=images,
+            model=model,
+            detail=detail,
+            scale=scale,
+            lr=lr,
+            reference=reference,
+            distorted=distorted,
+            border=border,
+            lpips_weights=lpips_weights(lpips_alexnet, lpips_heads),
+            device=device,  # type: ignore[arg-type]  # refused by the configuration if it is none
+            output=output,
+            overwrite=overwrite,
+        )
+        from vidsr.pipelines.evaluate import evaluate_images, evaluate_video
+
+        report = evaluate_images(config, console) if images else evaluate_video(config, console)
+        if json:
+            console.json(report.to_json())
+        else:
+            console.result(report.to_markdown())
+
+
+def benchmark(
+    input: Annotated[Path, typer.Argument(metavar="INPUT", help="Video whose first frames are used.")],
+    frames: Annotated[int, typer.Option(help="How many of them, at most.")] = 48,
+    scale: Annotated[float | None, typer.Option(help="As for upscale.", show_default="4")] = None,
+    model: Annotated[str, typer.Option(help="As for upscale.")] = "auto",
+    detail: Annotated[float | None, typer.Option(help="As for upscale.")] = None,
+    backend: Annotated[str, typer.Option(help="As for upscale.")] = "auto",
+    precision: Annotated[str, typer.Option(help="As for upscale.")] = "auto",
+    tile: Annotated[int | None, typer.Option(help="As for upscale.")] = None,
+    batch: Annotated[int | None, typer.Option(help="As for upscale.")] = None,
+    codec: Annotated[str | None, typer.Option(help="As for upscale.")] = None,
+    preset: Annotated[str | None, typer.Option(help="As for upscale.")] = None,
+    container: Annotated[str, typer.Option(help="Extension that chooses the codec.")] = ".mp4",
+    compare: Annotated[bool, typer.Option(help="Also measure the network on other backends.")] = True,
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Measure every stage of an upscale run alone, and all of them together."""
+    console = Console(quiet=json)
+    with speaking(console):
+        from vidsr.config import BackendName, BenchmarkConfig, EncodeConfig, UpscalePrecision, one_of
+
+        config = BenchmarkConfig(
+            input=input,
+            frames=frames,
+            scale=scale,
+            model=model,
+            detail=detail,
+            backend=one_of(BackendName, backend, "--backend"),
+            precision=one_of(UpscalePrecision, precision, "--precision"),
+            tile=tile,
+            batch=batch,
+            container=container,
+            compare=compare,
+            encode=EncodeConfig(codec=codec, preset=preset),
+        )
+        from vidsr.pipelines.benchmark import benchmark as measure
+
+        report = measure(config, console)
+        if json:
+            console.json(report.to_json())
+        else:
+            console.result(report.to_markdown())

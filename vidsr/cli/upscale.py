@@ -1,0 +1,190 @@
+"""`vidsr upscale` and `vidsr info`: Enlarging, and saying what it would do."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vidsr.cli.speaking import speaking, stop_on_sigterm
+from vidsr.console import Console
+from vidsr.errors import UsageError
+
+
+def upscale(
+    input: Annotated[
+        Path,
+        typer.Argument(metavar="INPUT", help="Video, picture, or numbered pictures (frames/%05d.png)."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Argument(metavar="OUTPUT", help="Where to write; the extension chooses the container."),
+    ],
+    scale: Annotated[
+        float | None, typer.Option(help="Enlarge by this factor, 1 to 4.", show_default="4")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Width of the output in pixels, instead of --scale.")
+    ] = None,
+    height: Annotated[
+        int | None, typer.Option(help="Height of the output in pixels, instead of --scale.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="A model of `vidsr models`, or a weights file.")] = "auto",
+    detail: Annotated[
+        float | None, typer.Option(help="0 most faithful to 1 most detailed, for models with both sets.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="auto, tensorrt, cuda, openvino or cpu.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp16, bf16, fp32 or int8.")] = "auto",
+    engine_build: Annotated[
+        str, typer.Option(help="Missing TensorRT engines: background, wait or never.")
+    ] = "background",
+    tile: Annotated[
+        int | None,
+        typer.Option(help="Side of a tile in input pixels.", show_default="whole frames that fit"),
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Frames per call.", show_default="what fits")] = None,
+    video_stream: Annotated[
+        int | None,
+        typer.Option(help="Which video stream to enlarge, from 0.", show_default="the file's default"),
+    ] = None,
+    fps: Annotated[
+        str | None,
+        typer.Option(
+            help="Constant output rate, as 25 or 30000/1001.", show_default="every frame's own time"
+        ),
+    ] = None,
+    deinterlace: Annotated[bool, typer.Option(help="Deinterlace interlaced input.")] = True,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            help="h264, hevc, av1, prores, ffv1, or an FFmpeg encoder.", show_default="by container"
+        ),
+    ] = None,
+    crf: Annotated[
+        float | None, typer.Option(help="Quality, lower is better.", show_default="visually transparent")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="The encoder's speed preset.")] = None,
+    pix_fmt: Annotated[
+        str | None, typer.Option(help="Output pixel format.", show_default="as the source")
+    ] = None,
+    encoder_options: Annotated[
+        list[str] | None, typer.Option(help="Further encoder options, key=value; repeatable.")
+    ] = None,
+    drop_incompatible: Annotated[
+        bool,
+        typer.Option("--drop-incompatible", help="Leave out streams that the container cannot hold."),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Throw away what an interrupted run left, begin anew.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON report at the end.")] = False,
+) -> None:
+    """Enlarge a video and keep everything else: times, sound, subtitles, chapters, colours.
+
+    A run that was interrupted goes on where it stopped when the same command is given again.
+    """
+    console = Console(quiet=quiet or json)
+    stop_on_sigterm()
+    with speaking(console, if_stopped="stopped; the same command goes on from here"):
+        from vidsr.config import BackendName, EncodeConfig, UpscaleConfig, one_of
+
+        config = UpscaleConfig(
+            input=input,
+            output=output,
+            scale=scale,
+            width=width,
+            height=height,
+            model=model,
+            detail=detail,
+            backend=one_of(BackendName, backend, "--backend"),
+            precision=one_of(UpscalePrecision, precision, "--precision"),
+            engine_build=one_of(EngineBuild, engine_build, "--engine-build"),
+            tile=tile,
+            batch=batch,
+            video_stream=video_stream,
+            fps=_rate(fps),
+            deinterlace=deinterlace,
+            drop_incompatible=drop_incompatible,
+            overwrite=overwrite,
+            restart=restart,
+            encode=EncodeConfig(
+                codec=codec,
+                crf=crf,
+                preset=preset,
+                pixel_format=pix_fmt,
+                options=tuple(_pair(option) for option in encoder_options or ()),
+            ),
+        )
+        from vidsr.pipelines.upscale import upscale_video
+
+        report = upscale_video(config, console)
+        if json:
+            console.json(report.to_json())
+        else:
+            console.result(report.summary())
+
+
+def info(
+    input: Annotated[Path, typer.Argument(metavar="INPUT", help="Video to look at.")],
+    output: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="OUTPUT", help="Where it would go.", show_default="INPUT with _x4 in its name"
+        ),
+    ] = None,
+    scale: Annotated[float | None, typer.Option(help="As for upscale.", show_default="4")] = None,
+    width: Annotated[int | None, typer.Option(help="As for upscale.")] = None,
+    height: Annotated[int | None, typer.Option(help="As for upscale.")] = None,
+    model: Annotated[str, typer.Option(help="As for upscale.")] = "auto",
+    backend: Annotated[str, typer.Option(help="As for upscale.")] = "auto",
+    video_stream: Annotated[int | None, typer.Option(help="As for upscale.")] = None,
+    codec: Annotated[str | None, typer.Option(help="As for upscale.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Say what upscale would do with a file: streams, colour, size, container, model, backend."""
+    console = Console()
+    with speaking(console):
+        from vidsr.config import BackendName, EncodeConfig, UpscaleConfig, one_of
+        from vidsr.pipelines.info import describe
+
+        config = UpscaleConfig(
+            input=input,
+            output=output or input.with_name(f"{input.stem}_x{scale or 4:g}{input.suffix}"),
+            scale=scale,
+            width=width,
+            height=height,
+            model=model,
+            backend=one_of(BackendName, backend, "--backend"),
+            video_stream=video_stream,
+            encode=EncodeConfig(codec=codec),
+        )
+        description = describe(config)
+        if json:
+            console.json(description.to_json())
+            return
+        console.facts(description.facts)
+        console.table("\nStreams", ("#", "kind", "what", "in the output"), description.streams)
+        for notice in description.notices:
+            console.result(f"! {notice}")
+
+
+def _pair(option: str) -> tuple[str, str]:
+    key, equals, value = option.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--encoder-options takes key=value, not {option!r}")
+    return key, value
+
+
+def _rate(text: str | None) -> Fraction | None:
+    if text is None:
+        return None
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise UsageError(
+            f"--fps takes a number or a fraction such as 30000/1001, not {text!r}"
+        ) from error
