@@ -28,6 +28,7 @@ from vidsr.inference.engine_key import ShapeRange
 from vidsr.inference.engine_monitor import BUILD_TASK, PhaseTree
 from vidsr.inference.rewrites import Depth, FrameNetwork
 from vidsr.inference.self_check import frames
+from vidsr.inference.torch_backend import working_bytes_per_pixel
 from vidsr.models.generator import Generator, GeneratorConfig
 from vidsr.models.weights import find_weights, load_generator
 from vidsr.progress import Advanced, Event, Finished, Started, silent
@@ -165,14 +166,21 @@ def test_an_engine_is_built_without_a_card(rtx: Any, dtype: torch.dtype, depth: 
     assert len(built.plan) > weights * dtype.itemsize
 
 
-def test_activation_memory_is_reported(rtx: Any) -> None:
-    module = network(dtype=torch.float16)
-    exported = export_onnx(module)
-    one, four = (
-        build_plan(exported, spec(module, shapes=ShapeRange.fixed(36, 64, batch)), silent).facts
-        for batch in (1, 4)
-    )
-    assert 0 < one["activation_bytes"] < four["activation_bytes"]
+@pytest.mark.parametrize(
+    "config",
+    [
+        GeneratorConfig(),
+        GeneratorConfig(scale=2, blocks=4),
+        GeneratorConfig(blocks=8, channels=48, upsampler="single", tail_kernel=3, input_skip=True),
+    ],
+    ids=["paper x4", "x2", "lite"],
+)
+def test_an_engine_needs_no_more_memory_than_is_planned_for(rtx: Any, config: GeneratorConfig) -> None:
+    module = network(config, torch.float16)
+    shapes = ShapeRange.fixed(180, 320)
+    facts = build_plan(export_onnx(module), spec(module, shapes=shapes), silent).facts
+    planned = working_bytes_per_pixel(config, torch.float16.itemsize) * 180 * 320
+    assert planned / 4 < facts["activation_bytes"] < planned
 
 
 @pytest.mark.parametrize(

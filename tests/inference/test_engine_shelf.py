@@ -70,6 +70,8 @@ def test_each_size_has_its_own() -> None:
     assert shelf("640x360") == "engine of 640x360"
     assert shelf(SIZE) == "engine of 320x180"
     assert builder.calls == 2
+    assert shelf.close() == ["engine of 320x180", "engine of 640x360"]
+    assert shelf.close() == []
 
 
 def test_never_builds_nothing_and_says_so_once() -> None:
@@ -115,6 +117,6 @@ def test_closing_waits_for_the_build_and_says_nothing_more() -> None:
     shelf = EngineShelf(nothing, builder, "background", events.append)
     shelf(SIZE)
     threading.Timer(0.1, builder.go_on.set).start()
-    shelf.close()
+    assert shelf.close() == []
     assert len(events) == 1
     assert not any(thread.name == "engine-shelf" for thread in threading.enumerate())

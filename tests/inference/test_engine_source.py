@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
@@ -37,6 +37,12 @@ class TorchRunner:
     def __call__(self, lr: Tensor) -> Tensor:
         sr: Tensor = self._network(lr)
         return 255 - sr if self._wrong else sr
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
 
 
 @pytest.fixture

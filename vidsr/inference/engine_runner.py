@@ -5,7 +5,8 @@ Made only where CUDA is there: without a driver, constructing a TensorRT runtime
 
 from __future__ import annotations
 
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ WARM_UPS = 2
 
 
 class EngineRunner:
-    """Runs a deserialised engine on a stream of its own; not to be called by two threads at once.
+    """Runs a deserialised engine on a stream of its own; a context manager, for one thread at a time.
 
     Memory for activations comes from PyTorch's allocator, which so knows of it. For one size of input
     the buffers stay where they are and the work is one CUDA graph; another size prepares anew.
@@ -84,6 +85,23 @@ class EngineRunner:
         before.wait_stream(self._stream)
         sr.record_stream(before)
         return sr
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let go of everything, in the one order TensorRT allows: context, engine, runtime."""
+        self._stream.synchronize()
+        self._graph = None
+        self._context = None
+        self._engine = None
+        self._runtime = None
+        self._activations = self._lr = self._sr = torch.empty(0, dtype=self.dtype, device=self.device)
 
     def _prepare(self, shape: torch.Size) -> None:
         """Buffers and graph for one shape of input."""

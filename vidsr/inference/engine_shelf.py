@@ -64,13 +64,15 @@ class EngineShelf(Generic[SizeT, EngineT]):
             thread.start()
         return self._engines.get(size)
 
-    def close(self) -> None:
-        """Wait for builds, which whoever owns the shelf has told to stop, and let go of the engines."""
+    def close(self) -> list[EngineT]:
+        """Wait for builds, which whoever owns the shelf has told to stop; the engines, to be closed."""
         self._closing = True
         for thread in self._builds.values():
             thread.join()
         self._builds.clear()
+        engines = [engine for engine in self._engines.values() if engine is not None]
         self._engines.clear()
+        return engines
 
     def _build_beside(self, size: SizeT) -> None:
         engine = self._attempt(self._build, size)

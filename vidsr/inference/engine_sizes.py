@@ -38,10 +38,6 @@ MOST_WASTE_BUILT = 1.36
 """The same of an engine yet to be built, for serving other videos too: films cropped to 2.35:1 and
 2.39:1 in the engine of the uncropped size cost 1.32 to 1.35, 4:3 in that of 16:9 costs 1.33."""
 
-ENGINE_BYTES_PER_PIXEL = 4480
-"""Activation memory of the paper's x4 network in fp16, bytes per LR pixel, as TensorRT-RTX 1.7 reports
-it; narrower networks and x2 take less."""
-
 BATCH_PIXELS = 480 * 270 * 4
 """Enough LR pixels in a call to fill the largest cards; smaller frames go several at a time."""
 

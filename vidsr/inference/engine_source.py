@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -38,6 +39,15 @@ class CheckedRunner(Protocol):
 
     def __call__(self, lr: Tensor) -> Tensor:
         """Enlarge (1, h, w, 3)."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
 
 RunnerOpener = Callable[[Flavour, bytes, torch.device], CheckedRunner]
@@ -184,9 +194,9 @@ class EngineSource:
         if self._machine.gpu is None or not self._runs_here():
             return None
         device = self._generator.head.weight.device
-        runner = self._runner(self.flavour, built.plan, device)
         _, height, width = shapes.best
-        return check_engine(runner, self._generator, (height, width), runner.dtype, precision)
+        with self._runner(self.flavour, built.plan, device) as runner:
+            return check_engine(runner, self._generator, (height, width), runner.dtype, precision)
 
     def _runs_here(self) -> bool:
         return not self._targets or self._machine.capability in self._targets

@@ -23,7 +23,7 @@ from vidsr.inference.engine_builder import probe_machine
 from vidsr.inference.engine_key import ShapeRange
 from vidsr.inference.engine_runner import EngineRunner
 from vidsr.inference.engine_shelf import EngineShelf
-from vidsr.inference.engine_sizes import ENGINE_BYTES_PER_PIXEL, cheapest, size_to_build
+from vidsr.inference.engine_sizes import cheapest, size_to_build
 from vidsr.inference.engine_source import EngineSource
 from vidsr.inference.engines import EngineStore
 from vidsr.inference.memory import free_bytes
@@ -79,7 +79,7 @@ class TensorrtBackend:
         )
         self.scale = weights.scale
         self.receptive_radius = self._stand_in.receptive_radius
-        self.bytes_per_pixel = max(self._stand_in.bytes_per_pixel, ENGINE_BYTES_PER_PIXEL)
+        self.bytes_per_pixel = self._stand_in.bytes_per_pixel  # an engine takes less
         self._weights = weights
         self._generator = load_generator(weights, self.device)
         self._machine = machine
@@ -114,7 +114,7 @@ class TensorrtBackend:
 
     def _make(self, kind: FrameKind) -> EngineRunner:
         """A new engine for such frames, built, checked and kept."""
-        most_pixels = free_bytes(self.device) // 2 // ENGINE_BYTES_PER_PIXEL
+        most_pixels = free_bytes(self.device) // 2 // self.bytes_per_pixel
         shapes = size_to_build(kind.height, kind.width, self.receptive_radius, most_pixels)
         return self._opened(self._source(kind.depth), shapes)
 
@@ -151,7 +151,8 @@ class TensorrtBackend:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
-        self._shelf.close()
+        for runner in self._shelf.close():
+            runner.__exit__(kind, error, trace)
         self._stand_in.__exit__(kind, error, trace)
 
 
