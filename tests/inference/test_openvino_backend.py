@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -184,6 +186,39 @@ def test_shapes_are_compiled_once_and_few_are_kept(tmp_path: Path) -> None:
     for side in (8, 9, 8, 10, 11, 8):
         assert backend(picture(side, side)).shape == (1, 2 * side, 2 * side, 3)
     assert len(backend._requests) == openvino_backend.SHAPES_KEPT
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+def test_pytorch_gives_way_while_it_is_entered(tmp_path: Path) -> None:
+    weights = saved(tmp_path, SMALL)
+    for given, left in ((1, 1), (2, 1), (3, 1), (8, 2)):
+        torch.set_num_threads(given)
+        with OpenvinoBackend(weights, "fp32"):
+            assert torch.get_num_threads() == left
+        assert torch.get_num_threads() == given
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_any_number_of_threads_gives_the_same_bits(
+    precision: Literal["fp32", "int8"], tmp_path: Path
+) -> None:
+    # A resumed job may find itself on another machine, or in a container with fewer cores.
+    weights = saved(tmp_path, SMALL)
+    results = []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        backend = OpenvinoBackend(weights, precision, calibrated(weights))
+        results.append((backend(picture(37, 41)), backend(picture(37, 41) / 255)))
+    for bytes_out, floats_out in results[1:]:
+        assert torch.equal(bytes_out, results[0][0]) and torch.equal(floats_out, results[0][1])
 
 
 def test_results_are_not_overwritten_by_the_next_call(tmp_path: Path) -> None:

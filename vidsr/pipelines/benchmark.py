@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,11 +81,15 @@ def benchmark(config: BenchmarkConfig, progress: Progress = silent) -> Benchmark
                 frames, end_pts = bench.first_frames(config.frames)
                 lr, first_s, clocks = bench.stages_alone(end_pts)
                 together = bench.together(end_pts)
+            # The backend is closed: PyTorch has its threads back.
             machine = _with_peaks(machine)
             gflop = gflop_a_frame(plan.weights, info.height, info.width)
             peaks = {"fp32": machine.fp32_gflops, "int8": machine.int8_gops}
             chosen = _network_time(backend, opened_s, first_s, clocks[2].frame_ms, gflop, peaks)
-            others = _others(plan.weights, job, (backend.name, backend.precision), lr, gflop, peaks)
+            others: list[NetworkTime] = []
+            if config.compare:
+                ways = [way for way in OTHERS if way != (backend.name, backend.precision)]
+                others = _others(ways, plan.weights, job, lr, gflop, peaks)
     progress(Finished("benchmark"))
     return BenchmarkReport(
         input=str(config.input),
@@ -100,7 +105,7 @@ def benchmark(config: BenchmarkConfig, progress: Progress = silent) -> Benchmark
         tile=work.tile,
         network_gflop=round(gflop, 2),
         stages=tuple(clock.result(frames) for clock in clocks),
-        networks=(chosen, *(others if config.compare else ())),
+        networks=(chosen, *others),
         together_s=together.wall_s,
         together_cpu_s=together.cpu_s,
         together_busy_s=together.busy_s,
@@ -286,9 +291,9 @@ def _network_time(
 
 
 def _others(
+    ways: Iterable[tuple[BackendName, UpscalePrecision]],
     weights: Weights,
     job: UpscaleConfig,
-    chosen: tuple[str, str],
     lr: Tensor,
     gflop: float,
     peaks: dict[str, float | None],
@@ -296,9 +301,7 @@ def _others(
     """The processor's other ways with the same frame, those that can be had here."""
     found: list[NetworkTime] = []
     frame = lr[:1].cpu()
-    for name, precision in OTHERS:
-        if (name, precision) == chosen:
-            continue
+    for name, precision in ways:
         began = time.perf_counter()
         try:
             opened = open_backend(weights, replace(job, backend=name, precision=precision), silent)
