@@ -90,7 +90,14 @@ def upscale(
     console = Console(quiet=quiet or json)
     stop_on_sigterm()
     with speaking(console, if_stopped="stopped; the same command goes on from here"):
-        from vidsr.config import BackendName, EncodeConfig, UpscaleConfig, one_of
+        from vidsr.config import (
+            BackendName,
+            EncodeConfig,
+            EngineBuild,
+            UpscaleConfig,
+            UpscalePrecision,
+            one_of,
+        )
 
         config = UpscaleConfig(
             input=input,
