@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.synthetic import make_video
 from vidsr.config import BuildEngineConfig, size_of
 from vidsr.errors import EngineError, UsageError
 from vidsr.inference.engine_files import Seal
@@ -81,6 +82,20 @@ def test_size_and_depth_come_from_a_file(rtx: Machine, store: EngineStore, model
     report = build_engine(config, store=store, machine=rtx)
     assert [engine.shapes for engine in report.engines] == ["1x180x320"]
     assert report.depth == "bytes"
+
+
+def test_deep_video_gets_an_engine_of_floats(
+    rtx: Machine, store: EngineStore, model: str, tmp_path: Path
+) -> None:
+    clip = make_video(
+        tmp_path / "deep.mkv", size=(32, 48), frames=1, codec="ffv1", pix_fmt="yuv420p10le"
+    )
+    config = BuildEngineConfig(model=model, scale=2, input=clip)
+    report = build_engine(config, store=store, machine=rtx)
+    assert [engine.shapes for engine in report.engines] == ["1x32x48"]
+    assert report.depth == "floats"
+    (entry,) = store.entries()
+    assert {tensor["dtype"] for tensor in entry.facts["tensors"]} == {"HALF"}
 
 
 def test_common_sizes_dynamic_and_deep(rtx: Machine, store: EngineStore, model: str) -> None:
