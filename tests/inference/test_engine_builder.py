@@ -232,15 +232,16 @@ def test_ctrl_c_ends_a_build(rtx: Any) -> None:
     main_thread = threading.main_thread().ident
     assert main_thread is not None
     events: list[Event] = []
+    stop = threading.Event()
 
     def listen(event: Event) -> None:
         events.append(event)
         if isinstance(event, Advanced) and event.done == 5:
             signal.pthread_kill(main_thread, signal.SIGINT)
-            time.sleep(0.2)  # so that the main thread wakes before the build is over
+            assert stop.wait(10)  # the build is held here until the main thread has heard it
 
     with pytest.raises(KeyboardInterrupt):
-        build_plan(export_onnx(module), spec(module), listen)
+        build_plan(export_onnx(module), spec(module), listen, stop=stop)
     assert max(event.done for event in events if isinstance(event, Advanced)) < 60
     assert not any(thread.name.startswith("engine-build") for thread in threading.enumerate())
 
