@@ -152,7 +152,9 @@ def test_auto_falls_to_the_processor_and_says_why(weights: Weights) -> None:
     config = UpscaleConfig(Path("a.mp4"), Path("b.mp4"))
     backend = open_backend(weights, config, events.append)
     assert backend.name == "openvino"
-    assert any(e.text.startswith("cuda is not used: ") for e in events if isinstance(e, Notice))
+    said = next(e.text for e in events if isinstance(e, Notice))
+    assert said.startswith("computing with openvino, ")
+    assert "cuda not used: " in said
 
 
 def test_a_backend_asked_for_never_falls(weights: Weights) -> None:

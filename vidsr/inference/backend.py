@@ -98,13 +98,21 @@ def open_backend(weights: Weights, config: UpscaleConfig, progress: Progress) ->
     Only BackendUnavailable steps down, and each step is reported with its reason. A backend asked for
     by name never falls back. Each one has answered a first small call when it is returned.
     """
-    asked = LADDER if config.backend == "auto" else (config.backend,)
-    for name in asked[:-1]:
+    if config.backend != "auto":
+        return _open(config.backend, weights, config, progress)
+    refusals: dict[str, list[str]] = {}  # names by reason: several may have the same
+    for name in LADDER:
         try:
-            return _open(name, weights, config, progress)
-        except BackendUnavailable as reason:
-            progress(Notice(f"{name} is not used: {reason}"))
-    return _open(asked[-1], weights, config, progress)
+            backend = _open(name, weights, config, progress)
+        except BackendUnavailable as error:
+            refusals.setdefault(str(error), []).append(name)
+        else:
+            reasons = [f"{' and '.join(names)} not used: {reason}" for reason, names in refusals.items()]
+            said = f" ({'; '.join(reasons)})" if reasons else ""
+            progress(Notice(f"computing with {backend.name}, {backend.precision}{said}"))
+            return backend
+    tried = "; ".join(f"{' and '.join(names)}: {reason}" for reason, names in refusals.items())
+    raise BackendUnavailable(f"nothing here can run the network ({tried})")
 
 
 def _open(name: BackendName, weights: Weights, config: UpscaleConfig, progress: Progress) -> Backend:
