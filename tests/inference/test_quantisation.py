@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vidsr.errors import InputError, UsageError, WeightsError
 from vidsr.frames import ColorSpec, FrameBatch
+from vidsr.inference import quantisation
 from vidsr.inference.calibration import (
     FORMAT,
     LEVELS,
@@ -24,7 +25,9 @@ from vidsr.inference.calibration import (
 )
 from vidsr.inference.quantisation import export_int8, measure_ranges
 from vidsr.models.generator import Generator, GeneratorConfig
-from vidsr.models.weights import Weights, find_weights, load_generator, save_weights
+from vidsr.models.weights import SHIPPED, Weights, find_weights, load_generator, save_weights
+from vidsr.progress import Advanced, Event, Finished, Started
+from vidsr.video.durable import sha256_of
 from vidsr.video.stills import write_still
 
 CONFIG = GeneratorConfig(
@@ -106,7 +109,11 @@ def test_a_layer_that_is_always_zero_has_levels_too() -> None:
 
 def test_export_writes_what_the_backend_finds(weights: Weights, pictures: list[Path]) -> None:
     pytest.importorskip("vidsr.inference.openvino_graph", exc_type=ImportError, reason="no OpenVINO")
-    calibration = export_int8(weights, pictures, most_loss_db=1.0)
+    events: list[Event] = []
+    calibration = export_int8(weights, pictures, most_loss_db=1.0, progress=events.append)
+    counts = [event.done for event in events if isinstance(event, Advanced)]
+    assert counts == list(range(1, 25))  # six pictures, each in two forms, looked at twice
+    assert Started("calibrate", 24, "pictures") in events and Finished("calibrate") in events
     assert find_calibration(weights) == calibration
     assert (calibration.pictures, calibration.held_out) == (6, 1)
     assert calibration.weights_sha256 == weights.sha256
@@ -151,6 +158,24 @@ def test_files_of_other_weights_or_formats_are_not_used(weights: Weights) -> Non
     ):
         path.write_text(json.dumps(found.to_json()))
         assert (find_calibration(weights) is not None) is used
+
+
+def test_of_many_pictures_a_spread_is_taken(
+    weights: Weights, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("vidsr.inference.openvino_graph", exc_type=ImportError, reason="no OpenVINO")
+    monkeypatch.setattr(quantisation, "MOST_PICTURES", 7)
+    calibration = export_int8(weights, pictures * 3, most_loss_db=1.0)
+    assert calibration.pictures + calibration.held_out == 7
+
+
+def test_shipped_calibrations_are_of_the_shipped_weights() -> None:
+    for path in sorted(SHIPPED.glob("*.int8.json")):
+        weights = path.with_name(path.name.replace(".int8.json", ".safetensors"))
+        calibration = read_calibration(path)
+        assert calibration is not None
+        assert calibration.weights_sha256 == sha256_of(weights), f"{path.name}: run vidsr export again"
+        assert calibration.loss_db <= 0.1
 
 
 def test_the_digest_follows_the_ranges_alone() -> None:

@@ -14,7 +14,7 @@ from vidsr.errors import BackendUnavailable, UsageError, WeightsError
 from vidsr.inference.calibration import LEVELS, Calibration, calibration_path, grid
 from vidsr.models.generator import Generator
 from vidsr.models.weights import Weights, load_generator
-from vidsr.progress import Finished, Progress, Started, silent
+from vidsr.progress import Advanced, Finished, Progress, Started, silent
 from vidsr.video.color import to_rgb
 from vidsr.video.durable import write_whole
 from vidsr.video.resample import imresize
@@ -22,6 +22,9 @@ from vidsr.video.stills import read_still
 
 LEAST_PICTURES = 5
 """Four to measure on and one held out."""
+
+MOST_PICTURES = 60
+"""Of more, so many are taken at even distances: ranges have settled by then."""
 
 HELD_OUT_EVERY = 5
 
@@ -53,16 +56,24 @@ def export_int8(
     """
     if len(pictures) < LEAST_PICTURES:
         raise UsageError(f"calibration needs {LEAST_PICTURES} pictures at least, not {len(pictures)}")
+    pictures = pictures[:: -(-len(pictures) // MOST_PICTURES)]
     held_out = pictures[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
     measured = [path for path in pictures if path not in set(held_out)]
     generator = load_generator(weights, torch.device("cpu"))
 
-    progress(Started("calibrate", None, "pictures"))
     inputs: list[Tensor] = []
     for path in measured:
         hr = _window(path, weights.scale)
         inputs += [_reduced(hr, weights.scale), hr[..., :WINDOW, :WINDOW]]
-    ranges = measure_ranges(generator, inputs)
+    done, total = 0, 2 * len(inputs)
+
+    def on_input() -> None:
+        nonlocal done
+        done += 1
+        progress(Advanced("calibrate", done))
+
+    progress(Started("calibrate", total, "pictures"))
+    ranges = measure_ranges(generator, inputs, on_input)
     found = Calibration(weights.sha256, ranges, len(measured), len(held_out), 0.0, 0.0)
     psnr_db, loss_db = _cost(weights, found, held_out)
     progress(Finished("calibrate"))
@@ -79,13 +90,16 @@ def export_int8(
     return calibration
 
 
-def measure_ranges(generator: Generator, inputs: Sequence[Tensor]) -> dict[str, tuple[float, float]]:
+def measure_ranges(
+    generator: Generator, inputs: Sequence[Tensor], on_input: Callable[[], None] = lambda: None
+) -> dict[str, tuple[float, float]]:
     """The range of each convolution's input that 8 bits hold best, over all `inputs`.
 
     `inputs` are (N, 3, h, w) in [0, 1]. The whole range, from the least to the greatest value, is
     shrunk by the factor of CLIPS with the least squared error: a few far values, clamped, cost less
     than coarse steps for all the others. The first convolution is left out: it stays fp32, since it
     reads the pixels themselves, which for deep video are more than 8 bits, and takes no time.
+    `on_input` hears of every input, twice.
     """
     names = [name for name, module in generator.named_modules() if isinstance(module, nn.Conv2d)]
     names.remove("head")
@@ -104,7 +118,7 @@ def measure_ranges(generator: Generator, inputs: Sequence[Tensor]) -> dict[str, 
             errors[name][index] += float((levels.mul_(step) - sample).square_().sum())
 
     for look in (widen, weigh):
-        _look_into(generator, names, inputs, look)
+        _look_into(generator, names, inputs, look, on_input)
     clips = {name: CLIPS[int(error.argmin())] for name, error in errors.items()}
     return {name: (low * clips[name], high * clips[name]) for name, (low, high) in whole.items()}
 
@@ -114,6 +128,7 @@ def _look_into(
     names: Sequence[str],
     inputs: Iterable[Tensor],
     look: Callable[[str, Tensor], None],
+    on_input: Callable[[], None],
 ) -> None:
     """Run the generator and show the input of each named layer to `look`."""
 
@@ -125,6 +140,7 @@ def _look_into(
         with torch.inference_mode():
             for lr in inputs:
                 generator(lr)
+                on_input()
     finally:
         for handle in handles:
             handle.remove()
