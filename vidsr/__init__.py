@@ -6,20 +6,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vidsr.config import BuildEngineConfig as BuildEngineConfig
     from vidsr.config import EncodeConfig as EncodeConfig
+    from vidsr.config import EvaluateConfig as EvaluateConfig
+    from vidsr.config import TrainConfig as TrainConfig
     from vidsr.config import UpscaleConfig as UpscaleConfig
     from vidsr.errors import VidsrError as VidsrError
+    from vidsr.pipelines.build_engine import build_engine as build_engine
+    from vidsr.pipelines.evaluate import evaluate_images as evaluate_images
+    from vidsr.pipelines.evaluate import evaluate_video as evaluate_video
+    from vidsr.pipelines.train import train as train
     from vidsr.pipelines.upscale import upscale_video as upscale_video
 
 _HOMES = {
-    "upscale_video": "vidsr.pipelines.upscale",
-    "UpscaleConfig": "vidsr.config",
+    "BuildEngineConfig": "vidsr.config",
     "EncodeConfig": "vidsr.config",
+    "EvaluateConfig": "vidsr.config",
+    "TrainConfig": "vidsr.config",
+    "UpscaleConfig": "vidsr.config",
     "VidsrError": "vidsr.errors",
+    "build_engine": "vidsr.pipelines.build_engine",
+    "evaluate_images": "vidsr.pipelines.evaluate",
+    "evaluate_video": "vidsr.pipelines.evaluate",
+    "train": "vidsr.pipelines.train",
+    "upscale_video": "vidsr.pipelines.upscale",
 }
 """Where each public name lives; modules load on first use, so importing vidsr costs nothing."""
 
-__all__ = ["EncodeConfig", "UpscaleConfig", "VidsrError", "upscale_video"]
+__all__ = [
+    "BuildEngineConfig",
+    "EncodeConfig",
+    "EvaluateConfig",
+    "TrainConfig",
+    "UpscaleConfig",
+    "VidsrError",
+    "build_engine",
+    "evaluate_images",
+    "evaluate_video",
+    "train",
+    "upscale_video",
+]
 
 
 def __getattr__(name: str) -> object:
