@@ -17,13 +17,16 @@ from torch import Tensor
 
 pytest.importorskip("vidsr.inference.openvino_graph", exc_type=ImportError, reason="no OpenVINO here")
 
+from vidsr.config import UpscaleConfig
 from vidsr.errors import BackendUnavailable
 from vidsr.inference import openvino_backend
+from vidsr.inference.backend import open_backend
 from vidsr.inference.calibration import Calibration, calibration_path
 from vidsr.inference.openvino_backend import OpenvinoBackend
 from vidsr.inference.quantisation import measure_ranges
 from vidsr.models.generator import Generator, GeneratorConfig
 from vidsr.models.weights import Weights, find_weights, load_generator, save_weights
+from vidsr.progress import Event, Notice
 
 SMALL = GeneratorConfig(
     scale=2, blocks=2, channels=16, activation="leaky_relu", upsampler="single", tail_kernel=3
@@ -144,10 +147,26 @@ def test_a_processor_slow_with_bytes_stays_with_fp32(
     assert len(asked) == 1 and asked[0] > 0
 
 
+def test_without_openvino_auto_goes_on_and_a_name_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU, so auto stops before")
+    monkeypatch.setitem(sys.modules, "vidsr.inference.openvino_backend", None)
+    weights = saved(tmp_path, SMALL)
+    events: list[Event] = []
+    config = UpscaleConfig(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    assert open_backend(weights, config, events.append).name == "cpu"
+    assert any(isinstance(e, Notice) and "OpenVINO is not installed" in e.text for e in events)
+    with pytest.raises(BackendUnavailable, match="OpenVINO is not installed"):
+        open_backend(weights, replace(config, backend="openvino"), events.append)
+
+
 def test_a_lack_of_memory_is_told_apart(tmp_path: Path) -> None:
     weights = saved(tmp_path, SMALL)
     program = f"""
 import resource, torch
+from vidsr.config import UpscaleConfig
 from vidsr.errors import OutOfMemory
 from vidsr.inference.openvino_backend import OpenvinoBackend
 from vidsr.models.weights import find_weights
