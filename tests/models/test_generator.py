@@ -95,6 +95,7 @@ def test_tanh_output_is_mapped_from_the_papers_range() -> None:
         {"activation": "gelu"},
         {"upsampler": "bilinear"},
         {"input_skip": True, "output": "tanh"},
+        {"upsampler": "single", "output": "tanh"},
     ],
 )
 def test_impossible_shapes_are_refused(values) -> None:

@@ -65,6 +65,8 @@ class GeneratorConfig:
                 )
         if self.input_skip and self.output == "tanh":
             raise ValueError("input_skip needs a linear output")
+        if self.output == "tanh" and self.upsampler == "single":
+            raise ValueError("a tanh output needs the staged upsampler, as published")
 
     @property
     def receptive_radius(self) -> int:
