@@ -88,6 +88,23 @@ def test_detail_blends_two_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(digests) == 4
 
 
+def test_the_folder_of_a_training_has_a_detail_of_its_own(tmp_path: Path) -> None:
+    pixel, adversarial = small(1), small(2)
+    run = tmp_path / "run"
+    run.mkdir()
+    with pytest.raises(WeightsError, match="holds no weights of a training"):
+        find_weights(str(run), 4)
+    save_weights(run / "pixel.safetensors", pixel, metadata={}, dtype=torch.float32)
+    assert find_weights(str(run), 4).name == "run"
+    with pytest.raises(UsageError, match="two sets"):
+        find_weights(str(run), 4, detail=0.5)
+    save_weights(run / "adversarial.safetensors", adversarial, metadata={}, dtype=torch.float32)
+    half = load_generator(find_weights(str(run), 4, detail=0.5), CPU)
+    torch.testing.assert_close(half.head.weight, (pixel.head.weight + adversarial.head.weight) / 2)
+    with pytest.raises(UsageError, match="4 at most"):
+        find_weights(str(run), 5)
+
+
 def test_the_smallest_native_scale_that_reaches_is_taken(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(module, "SHIPPED", tmp_path)
     for scale in (2, 4):

@@ -31,7 +31,9 @@ def upscale(
     height: Annotated[
         int | None, typer.Option(help="Height of the output in pixels, instead of --scale.")
     ] = None,
-    model: Annotated[str, typer.Option(help="A model of `vidsr models`, or a weights file.")] = "auto",
+    model: Annotated[
+        str, typer.Option(help="A model of `vidsr models`, a weights file, or a folder of train.")
+    ] = "auto",
     detail: Annotated[
         float | None, typer.Option(help="0 most faithful to 1 most detailed, for models with both sets.")
     ] = None,

@@ -101,7 +101,7 @@ def default_model(device_type: str) -> str:
 
 
 def find_weights(model: str, factor: float, *, detail: float | None = None) -> Weights:
-    """The weights of a registered name or of a file, for enlarging by at least `factor`.
+    """The weights of a registered name, a file or a training's folder, to enlarge by at least `factor`.
 
     Of a registered model the smallest native scale that reaches `factor` is taken. `detail` blends the
     pixel (0) and the adversarial set (1) of a model that has both; None takes the detailed set where
@@ -112,12 +112,17 @@ def find_weights(model: str, factor: float, *, detail: float | None = None) -> W
     if entries:
         return _find_registered(entries, factor, detail)
     path = Path(model)
+    if path.is_dir():
+        return _find_run(path, factor, detail)
     if not path.suffix and not path.exists():
         raise UsageError(
             f"no model is named {model!r}: take one of {', '.join(_names())}, or a weights file"
         )
     if detail is not None:
-        raise UsageError(f"--detail needs a model with two sets of weights; {model} is one file")
+        raise UsageError(
+            f"--detail needs two sets of weights, and {model} is one file: give a shipped model, or the "
+            "folder of a training with both stages"
+        )
     if not path.is_file():
         raise WeightsError(f"{model}: no such weights file")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -127,6 +132,22 @@ def find_weights(model: str, factor: float, *, detail: float | None = None) -> W
     if scale < factor:
         raise UsageError(f"{model} enlarges by {scale}, not by {factor:g}: take a smaller --scale")
     return Weights(path.stem, path, digest, scale, header)
+
+
+def _find_run(folder: Path, factor: float, detail: float | None) -> Weights:
+    """The weights in the folder of a training: one set, or both for `detail`."""
+    files = {
+        objective: path
+        for objective in OBJECTIVES
+        if (path := folder / f"{objective}.safetensors").is_file()
+    }
+    if not files:
+        raise WeightsError(
+            f"{folder}: holds no weights of a training (pixel or adversarial.safetensors)"
+        )
+    header = read_header(files.get("pixel") or files["adversarial"])
+    scale = int(_config_of(header, folder)["scale"])
+    return _find_registered([RegistryEntry(folder.name, scale, files, header)], factor, detail)
 
 
 def _find_registered(entries: list[RegistryEntry], factor: float, detail: float | None) -> Weights:
