@@ -41,8 +41,9 @@ class UpscaleReport:
         """A few lines for a person."""
         width, height = self.output_size
         lines = [
-            f"{self.output}: {width}x{height}, {self.frames} frames in {self.seconds:.1f} s "
-            f"({self.fps:.1f} fps), {self.model} x{self.scale} on {self.backend}",
+            f"{self.output}: {width}x{height}, {self.frames} frame{'s' * (self.frames != 1)} "
+            f"in {self.seconds:.1f} s "
+            f"({self.fps:.1f} fps), {self.model} x{self.scale} on {self.backend}, {self.precision}",
             f"proven: {', '.join(self.checks)}",
         ]
         if self.decode_errors:

@@ -140,5 +140,6 @@ def check_paths(config: UpscaleConfig) -> None:
         raise OutputError(f"{target}: exists already; take another name, or --overwrite")
     if not folder.is_dir():
         raise OutputError(f"{folder}: no such directory; make it first")
-    if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
+    disk = shutil.disk_usage(folder)
+    if disk.total and disk.free < LEAST_FREE_BYTES:  # /proc and its like have no size at all
         raise OutputError(f"{folder}: the disk is full; free some space first")
