@@ -13,7 +13,7 @@ import pytest
 
 from tests.synthetic import make_video
 from vidsr.video.reader import VideoReader
-from vidsr.video.sequences import SequenceWriter
+from vidsr.video.sequences import numbered
 from vidsr.video.stills import read_still, write_still
 
 ROOT = Path(__file__).parents[1]
@@ -42,9 +42,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "out").mkdir()
     (tmp_path / "Set5").mkdir()
     with VideoReader(tmp_path / "original.mp4") as reader:
-        batch = next(reader.batches(4))
-    with SequenceWriter(tmp_path / "frames" / "%05d.png") as writer:
-        writer.write(batch)
+        for number, frame in enumerate(reader.batches(1), start=1):
+            write_still(numbered(tmp_path / "frames" / "%05d.png", number), frame)
     picture = read_still(tmp_path / "frames" / "00001.png")
     write_still(tmp_path / "photo.jpg", picture)
     write_still(tmp_path / "Set5" / "one.png", picture)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +15,7 @@ import torch
 from vidsr.errors import InputError, UsageError
 from vidsr.frames import FrameBatch, VideoInfo
 from vidsr.video.color import pixel_format_name
-from vidsr.video.durable import disk_errors
-from vidsr.video.stills import STILL_SUFFIXES, is_still, read_still, write_still
+from vidsr.video.stills import STILL_SUFFIXES, is_still, read_still
 from vidsr.video.timeline import Timeline
 
 DEFAULT_RATE = Fraction(25)
@@ -161,55 +159,6 @@ class SequenceReader:
                 f" {self.info.pixel_format}; all pictures of a sequence need one pixel format"
             )
         return frame
-
-
-class SequenceWriter:
-    """Writes frames as numbered pictures; a context manager.
-
-    Each picture appears whole or not at all. The ones written before a failure stay: they are what a
-    later run can go on from.
-    """
-
-    def __init__(self, pattern: Path, *, first_number: int = 1, tags_from: Sequence[Path] = ()) -> None:
-        """Write to a pattern; frame n takes over the ICC profile and EXIF of the n-th of `tags_from`.
-
-        Raises:
-            UsageError: the path is no pattern of pictures.
-            OutputError: its folder cannot be made.
-        """
-        if not is_sequence(pattern):
-            raise UsageError(f"{pattern}: not a pattern for pictures such as frames/%05d.png")
-        self.pattern = pattern
-        self.count = 0
-        self.notices: tuple[str, ...] = ()  # what the format could not hold, said once
-        self._first_number = first_number
-        self._tags_from = tags_from
-        with disk_errors(pattern.parent):
-            pattern.parent.mkdir(parents=True, exist_ok=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Every picture is already in place."""
-
-    def write(self, batch: FrameBatch) -> None:
-        """Write the frames of a batch as the next pictures.
-
-        Raises:
-            OutputError: one cannot be encoded or written.
-        """
-        for frame in batch.split(1):
-            path = numbered(self.pattern, self._first_number + self.count)
-            source = self._tags_from[self.count] if self.count < len(self._tags_from) else None
-            notices = write_still(path, replace(frame, durations=()), tags_from=source)
-            self.notices = self.notices or notices
-            self.count += 1
 
 
 def _place(pattern: Path) -> re.Match[str]:
