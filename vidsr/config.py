@@ -406,3 +406,48 @@ class BenchmarkConfig:
     def __post_init__(self) -> None:
         if self.frames < 1:
             raise UsageError(f"--frames must be at least 1, not {self.frames}")
+
+
+@dataclass(frozen=True)
+class TrainingBenchmarkConfig:
+    """Everything that `vidsr benchmark --train` can be asked for; it measures the pixel stage."""
+
+    preset: Preset = "small"
+    scale: int = 4  # 2 or 4
+    updates: int = 30  # that are measured
+    warm_up: int = 5  # updates before them: kernels are built, buffers made, algorithms chosen
+    patch: int | None = None  # side in LR pixels; None: the preset's
+    batch: int | None = None  # patches an update; None: the preset's
+    device: str = "auto"  # "auto", "cpu", "cuda"
+    precision: Precision = "auto"  # as for training
+    compile: bool = False  # torch.compile of the generator
+    threads: int = 0  # of the CPU; 0: as torch decides
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise UsageError(f"--threads must not be negative, not {self.threads}")
+        if self.warm_up < 1:
+            raise UsageError(f"at least one update must warm up, not {self.warm_up}")
+        if self.updates < 1:
+            raise UsageError(f"--updates must be at least 1, not {self.updates}")
+        _ = self.training  # the rest is refused there
+
+    @property
+    def training(self) -> TrainConfig:
+        """The training whose updates are measured; its folders are not looked at."""
+        return TrainConfig(
+            videos=Path(),
+            output=Path(),
+            scale=self.scale,
+            preset=self.preset,
+            stage="pixel",
+            updates=self.warm_up + self.updates,
+            patch=self.patch,
+            batch=self.batch,
+            device=self.device,
+            precision=self.precision,
+            compile=self.compile,
+            threads=self.threads,
+            seed=self.seed,
+        )

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vidsr.cli.options import lpips_weights
 from vidsr.cli.speaking import speaking
 from vidsr.console import Console
+from vidsr.errors import UsageError
+
+if TYPE_CHECKING:
+    from vidsr.pipelines.benchmark_report import BenchmarkReport
+    from vidsr.pipelines.training_benchmark_report import TrainingBenchmarkReport
+
+OF_UPSCALE = {"frames", "model", "detail", "backend", "tile", "codec", "container", "compare"}
+OF_TRAIN = {"updates", "patch", "device", "compile", "threads", "seed"}
+"""Options of `vidsr benchmark` that one of its two kinds alone has."""
 
 
 def evaluate(
@@ -70,43 +79,105 @@ def evaluate(
 
 
 def benchmark(
-    input: Annotated[Path, typer.Argument(metavar="INPUT", help="Video whose first frames are used.")],
+    context: typer.Context,
+    input: Annotated[
+        Path | None, typer.Argument(metavar="[INPUT]", help="Video whose first frames are used.")
+    ] = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="Measure training instead: its pixel stage, without INPUT.")
+    ] = False,
     frames: Annotated[int, typer.Option(help="How many of them, at most.")] = 48,
-    scale: Annotated[float | None, typer.Option(help="As for upscale.", show_default="4")] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="As for upscale or train.", show_default="4")
+    ] = None,
     model: Annotated[str, typer.Option(help="As for upscale.")] = "auto",
     detail: Annotated[float | None, typer.Option(help="As for upscale.")] = None,
     backend: Annotated[str, typer.Option(help="As for upscale.")] = "auto",
-    precision: Annotated[str, typer.Option(help="As for upscale.")] = "auto",
+    precision: Annotated[str, typer.Option(help="As for upscale or train.")] = "auto",
     tile: Annotated[int | None, typer.Option(help="As for upscale.")] = None,
-    batch: Annotated[int | None, typer.Option(help="As for upscale.")] = None,
+    batch: Annotated[int | None, typer.Option(help="As for upscale or train.")] = None,
     codec: Annotated[str | None, typer.Option(help="As for upscale.")] = None,
-    preset: Annotated[str | None, typer.Option(help="As for upscale.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="As for upscale or train.", show_default="encoder's; small with --train"),
+    ] = None,
     container: Annotated[str, typer.Option(help="Extension that chooses the codec.")] = ".mp4",
     compare: Annotated[bool, typer.Option(help="Also measure the network on other backends.")] = True,
+    updates: Annotated[int, typer.Option(help="With --train: how many are measured.")] = 30,
+    patch: Annotated[
+        int | None, typer.Option(help="With --train: side in LR pixels.", show_default="preset")
+    ] = None,
+    device: Annotated[str, typer.Option(help="With --train: auto, cpu or cuda.")] = "auto",
+    compile: Annotated[
+        bool, typer.Option("--compile", help="With --train: compile the generator.")
+    ] = False,
+    threads: Annotated[
+        int, typer.Option(help="With --train: of the CPU; 0 as PyTorch decides.", show_default="0")
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="With --train: of patches and weights.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Measure every stage of an upscale run alone, and all of them together."""
+    """Measure every stage of an upscale run alone, and all of them together; or measure training."""
     console = Console(quiet=json)
     with speaking(console):
-        from vidsr.config import BackendName, BenchmarkConfig, EncodeConfig, UpscalePrecision, one_of
-
-        config = BenchmarkConfig(
-            input=input,
-            frames=frames,
-            scale=scale,
-            model=model,
-            detail=detail,
-            backend=one_of(BackendName, backend, "--backend"),
-            precision=one_of(UpscalePrecision, precision, "--precision"),
-            tile=tile,
-            batch=batch,
-            container=container,
-            compare=compare,
-            encode=EncodeConfig(codec=codec, preset=preset),
+        if (input is None) != train:
+            raise UsageError("give a video, or --train")
+        for parameter in context.command.params:
+            foreign = OF_UPSCALE if train else OF_TRAIN
+            given = context.get_parameter_source(parameter.name or "")
+            if parameter.name in foreign and given is not None and given.name == "COMMANDLINE":
+                raise UsageError(
+                    f"{parameter.opts[0]} does not go {'with' if train else 'without'} --train"
+                )
+        from vidsr.config import (
+            BackendName,
+            BenchmarkConfig,
+            EncodeConfig,
+            Precision,
+            Preset,
+            TrainingBenchmarkConfig,
+            UpscalePrecision,
+            one_of,
         )
-        from vidsr.pipelines.benchmark import benchmark as measure
 
-        report = measure(config, console)
+        report: BenchmarkReport | TrainingBenchmarkReport
+        if input is None:
+            factor = 4 if scale is None else scale
+            if factor != int(factor):
+                raise UsageError(f"--scale must be 2 or 4 for training, not {factor:g}")
+            training = TrainingBenchmarkConfig(
+                preset=one_of(Preset, preset or "small", "--preset"),
+                scale=int(factor),
+                updates=updates,
+                patch=patch,
+                batch=batch,
+                device=one_of(Literal["auto", "cpu", "cuda"], device, "--device"),
+                precision=one_of(Precision, precision, "--precision"),
+                compile=compile,
+                threads=threads,
+                seed=seed,
+            )
+            from vidsr.pipelines.training_benchmark import benchmark_training
+
+            report = benchmark_training(training, console)
+        else:
+            config = BenchmarkConfig(
+                input=input,
+                frames=frames,
+                scale=scale,
+                model=model,
+                detail=detail,
+                backend=one_of(BackendName, backend, "--backend"),
+                precision=one_of(UpscalePrecision, precision, "--precision"),
+                tile=tile,
+                batch=batch,
+                container=container,
+                compare=compare,
+                encode=EncodeConfig(codec=codec, preset=preset),
+            )
+            from vidsr.pipelines.benchmark import benchmark as measure
+
+            report = measure(config, console)
         if json:
             console.json(report.to_json())
         else:

@@ -17,6 +17,9 @@ from vidsr.pipelines.benchmark_report import Machine
 SIDE = 2048
 """Of the matrices multiplied: large enough for peak speed, small enough for the caches."""
 
+GPU_SIDE = 8192
+"""The same for a GPU, whose thousands of units smaller products do not fill."""
+
 PRODUCTS_S = 0.7
 """How long products are repeated: on a shared machine only the quietest moment shows the peak."""
 
@@ -50,6 +53,28 @@ def matrix_peaks() -> tuple[float, float | None]:
     return fp32, _best_gflops(lambda: torch._int_mm(*integers))
 
 
+def product_gflops(device: torch.device, dtype: torch.dtype) -> float:
+    """Billions of operations a second in matrix products of a floating type on a device.
+
+    On CUDA, fp32 is multiplied the way its convolutions are: rounded to TF32, unless told otherwise.
+    """
+    if device.type != "cuda":
+        left, right = (torch.rand(SIDE, SIDE, device=device).to(dtype) for _ in range(2))
+        return _best_gflops(lambda: left @ right)
+    first, second = (torch.rand(GPU_SIDE, GPU_SIDE, device=device).to(dtype) for _ in range(2))
+
+    def product() -> None:
+        first @ second
+        torch.cuda.synchronize(device)  # the call returns before the work is done
+
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
+    try:
+        return _best_gflops(product, GPU_SIDE)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
 def peak_rss_bytes() -> int | None:
     """The most memory the process has held so far; None where the system does not say."""
     try:
@@ -60,7 +85,7 @@ def peak_rss_bytes() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024  # getrusage(2): bytes there, KiB on Linux
 
 
-def _best_gflops(product: Callable[[], object]) -> float:
+def _best_gflops(product: Callable[[], object], side: int = SIDE) -> float:
     """Billions of operations a second in the fastest run: a multiplication and an addition are two."""
     fastest = float("inf")
     end = time.perf_counter() + PRODUCTS_S
@@ -68,7 +93,7 @@ def _best_gflops(product: Callable[[], object]) -> float:
         began = time.perf_counter()
         product()
         fastest = min(fastest, time.perf_counter() - began)
-    return 2 * SIDE**3 / fastest / 1e9
+    return 2 * side**3 / fastest / 1e9
 
 
 def _processor() -> str:
