@@ -94,7 +94,8 @@ def test_json_and_markdown_say_the_same(report: TrainingBenchmarkReport) -> None
 
 def test_operations_are_counted_by_hand() -> None:
     small = GeneratorConfig(scale=2, blocks=1, channels=8, head_kernel=5, tail_kernel=3)
-    # 5x5 from 3 to 8; a block's two 3x3 and the one behind; 3x3 to 4*8; 3x3 to 3 on four times the pixels.
+    # 5x5 from 3 to 8; a block's two 3x3 and the one behind; 3x3 to 4*8;
+    # at four times the pixels 3x3 to 3.
     products = 25 * 3 * 8 + 3 * (9 * 8 * 8) + 9 * 8 * 32 + 4 * (9 * 8 * 3)
     assert operations_a_patch(Generator(small), 10) == 3 * 2 * products * 100
     assert operations_a_patch(Generator(GeneratorConfig()), 1) / 1e6 == pytest.approx(13.3, abs=0.05)

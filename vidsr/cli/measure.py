@@ -81,7 +81,7 @@ def evaluate(
 def benchmark(
     context: typer.Context,
     input: Annotated[
-        Path | None, typer.Argument(metavar="[INPUT]", help="Video whose first frames are used.")
+        Path | None, typer.Argument(metavar="INPUT", help="Video whose first frames are used.")
     ] = None,
     train: Annotated[
         bool, typer.Option("--train", help="Measure training instead: its pixel stage, without INPUT.")
