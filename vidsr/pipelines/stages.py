@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-STOP_WITHIN_S = 1.5
+STOP_WITHIN_S = 1.0
 """How long a stop waits for the stages: Ctrl-C answers within two seconds."""
 
 
