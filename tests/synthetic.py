@@ -44,7 +44,7 @@ os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 writes a page to stderr otherwi
 _CODEC_OF_SUFFIX = {".webm": "libvpx-vp9", ".avi": "mpeg4", ".mpg": "mpeg2video", ".mjpeg": "mjpeg"}
 _FAST: dict[str, dict[str, str]] = {
     "libx264": {"preset": "ultrafast", "crf": "12"},
-    "libx265": {"preset": "ultrafast", "crf": "12", "x265-params": "log-level=none"},
+    "libx265": {"preset": "ultrafast", "crf": "12", "x265-params": "log-level=none:cutree=0"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "crf": "16", "b": "0"},
     # Presets from 11 on, and temporal filtering, show the wrong picture now and then (measured, 4.1).
     "libsvtav1": {"preset": "8", "crf": "8", "svtav1-params": "lp=1:enable-tf=0"},

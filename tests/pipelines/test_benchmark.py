@@ -47,8 +47,7 @@ def report(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Benchm
         found = benchmark(
             BenchmarkConfig(CLIP, frames=6, scale=2, model=str(weights.path), batch=2), events.append
         )
-    # PyTorch's compiler, which counts operations, makes a folder of its own as soon as it is imported.
-    assert not [path for path in folder.iterdir() if not path.name.startswith("torchinductor")]
+    assert not list(folder.iterdir())
     assert Started("benchmark", None) in events and Finished("benchmark") in events
     return found
 
