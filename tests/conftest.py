@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+
 import torch
 
 # Small tensors gain nothing from a second thread, and on a busy machine lose much to it.
 torch.set_num_threads(1)
+
+
+class _SignalStack(ctypes.Structure):
+    """stack_t of sigaltstack(2)."""
+
+    _fields_ = (("pointer", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+_SS_DISABLE = 2
+
+
+def pytest_runtest_setup() -> None:
+    """Take away an alternate signal stack that a library left behind.
+
+    After a calibration in 8 bits the main thread is left with one that is unmapped later, and the next
+    signal that Python handles on it (tests send SIGINT to themselves) ends the process.
+    """
+    if sys.platform == "linux":
+        disabled = _SignalStack(None, _SS_DISABLE, 0)
+        ctypes.CDLL(None).sigaltstack(ctypes.byref(disabled), None)
