@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,6 +34,17 @@ TRIALS = 5
 """What 8 bits are tried on where the processor's instructions do not tell: half a second in all."""
 
 
+@cache
+def _core() -> Any:
+    """OpenVINO's core, one for the process and never let go.
+
+    With its first inference the calling thread gets an alternate signal stack from OpenVINO, which is
+    unmapped together with the core, on whichever thread that happens: the next Ctrl-C would then end the
+    process with a segmentation fault.
+    """
+    return openvino.Core()
+
+
 class OpenvinoBackend:
     """Runs a generator on the CPU: any weights in fp32, calibrated ones in int8.
 
@@ -57,7 +69,7 @@ class OpenvinoBackend:
         calibration: Calibration | None = None,
     ) -> None:
         """`calibration` None looks for the one beside the weights. Raises BackendUnavailable."""
-        self._core = openvino.Core()
+        self._core = _core()
         self._threads = torch.get_num_threads()
         self._threads_before: int | None = None
         self.scale = weights.scale
