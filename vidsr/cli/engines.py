@@ -9,7 +9,6 @@ import typer
 
 from vidsr.cli.speaking import speaking
 from vidsr.console import Console
-from vidsr.errors import UsageError
 
 engines = typer.Typer(help="List, check or delete the engines that were built.", no_args_is_help=True)
 
@@ -46,13 +45,13 @@ def build_engine(
     """Build TensorRT engines before they are needed."""
     console = Console(quiet=json)
     with speaking(console):
-        from vidsr.config import BuildEngineConfig
+        from vidsr.config import BuildEngineConfig, size_of
 
         config = BuildEngineConfig(
             model=model,
             detail=detail,
             scale=scale,
-            sizes=tuple(_size(text) for text in size or ()),
+            sizes=tuple(size_of(text) for text in size or ()),
             input=input,
             all_common_sizes=all_common_sizes,
             batch=batch,
@@ -124,11 +123,3 @@ def prune(
             console.result(f"deleted {name}: {reason}")
         if not deleted:
             console.result("nothing to delete")
-
-
-def _size(text: str) -> tuple[int, int]:
-    """(height, width) of "WIDTHxHEIGHT"."""
-    width, by, height = text.lower().partition("x")
-    if not (by and width.isdecimal() and height.isdecimal()):
-        raise UsageError(f"--size takes WIDTHxHEIGHT as 1920x1080, not {text!r}")
-    return int(height), int(width)
