@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import signal
 import threading
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -220,10 +219,8 @@ def test_a_build_can_be_stopped(rtx: Any) -> None:
         if isinstance(event, Advanced) and event.done >= 5:
             stop.set()
 
-    began = time.perf_counter()
     with pytest.raises(EngineError, match="stopped"):
         build_plan(export_onnx(module), spec(module), listen, stop=stop)
-    assert time.perf_counter() - began < 10
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to a thread here")

@@ -55,8 +55,6 @@ def test_every_part_of_every_update_takes_its_time(report: TrainingBenchmarkRepo
         assert tuple(update) == PARTS
         assert all(seconds > 0 for seconds in update.values())
     assert sum(report.shares.values()) == pytest.approx(1)
-    quietest = {part: min(update[part] for update in report.updates_s) for part in PARTS}
-    assert max(quietest, key=quietest.__getitem__) == "backward"  # even of so small an update
 
 
 def test_the_numbers_follow_from_each_other(report: TrainingBenchmarkReport) -> None:
