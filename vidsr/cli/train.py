@@ -19,7 +19,9 @@ def train(
         "vidsr-run"
     ),
     scale: Annotated[int, typer.Option(help="2 or 4.")] = 4,
-    preset: Annotated[str, typer.Option(help="tiny (minutes), small (hours), paper (a GPU).")] = "small",
+    preset: Annotated[
+        str, typer.Option(help="tiny (minutes), fast (an hour), small (hours), paper (a GPU).")
+    ] = "small",
     stage: Annotated[str, typer.Option(help="pixel, adversarial, or both in turn.")] = "both",
     init: Annotated[
         str | None, typer.Option(help="Begin from a model of `vidsr models` or a weights file.")
@@ -50,6 +52,13 @@ def train(
         int | None, typer.Option(help="Blocks of the generator.", show_default="preset")
     ] = None,
     channels: Annotated[int | None, typer.Option(help="Its channels.", show_default="preset")] = None,
+    activation: Annotated[
+        str | None, typer.Option(help="prelu, relu or leaky_relu.", show_default="preset")
+    ] = None,
+    body: Annotated[
+        str | None,
+        typer.Option(help="residual blocks, or plain convolutions.", show_default="preset"),
+    ] = None,
     discriminator: Annotated[
         str | None, typer.Option(help="paper, compact or unet.", show_default="preset")
     ] = None,
@@ -140,6 +149,10 @@ def train(
             flat_share=flat_share,
             blocks=blocks,
             channels=channels,
+            activation=None
+            if activation is None
+            else one_of(Literal["prelu", "relu", "leaky_relu"], activation, "--activation"),
+            body=None if body is None else one_of(Literal["residual", "plain"], body, "--body"),
             discriminator=None
             if discriminator is None
             else one_of(Literal["paper", "compact", "unet"], discriminator, "--discriminator"),

@@ -43,6 +43,7 @@ def new_generator(config: TrainConfig) -> Generator:
         "blocks": recipe.blocks,
         "channels": recipe.channels,
         "activation": recipe.activation,
+        "body": recipe.body,
         "head_kernel": recipe.head_kernel,
         "tail_kernel": recipe.tail_kernel,
         "upsampler": recipe.upsampler,
