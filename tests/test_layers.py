@@ -21,13 +21,16 @@ FLOORS = {
     "models": 2,
     "video": 2,
     "config": 1,
+    "recipes": 1,
     "frames": 1,
     "errors": 1,
     "progress": 1,
     "distributed": 1,
 }
 
-SAME_FLOOR = {("cli", "console")} | {(room, "errors") for room, floor in FLOORS.items() if floor == 1}
+SAME_FLOOR = {("cli", "console"), ("config", "recipes")} | {
+    (room, "errors") for room, floor in FLOORS.items() if floor == 1
+}
 
 FENCES = {
     "av": ["video/*", "training/degradations.py"],
