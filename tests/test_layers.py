@@ -26,6 +26,7 @@ FLOORS = {
     "errors": 1,
     "progress": 1,
     "distributed": 1,
+    "cores": 1,
 }
 
 SAME_FLOOR = {("cli", "console"), ("config", "recipes")} | {

@@ -14,7 +14,7 @@ from vidsr.errors import OutputError, UsageError
 from vidsr.frames import ColorSpec, HdrMetadata
 from vidsr.video.encoder_formats import nearest_format, pixel_format, stored_color
 from vidsr.video.encoder_kinds import CODECS, KINDS
-from vidsr.video.encoders import Encoding, matrix_code, nominal_rate, resolve_encoding
+from vidsr.video.encoders import Encoding, nominal_rate, resolve_encoding
 from vidsr.video.hdr_params import hdr_params
 
 SDR = ColorSpec()
@@ -263,12 +263,6 @@ def test_threads_are_fixed_and_outside_the_options() -> None:
 )
 def test_nominal_rates_are_usable(rate: Fraction | None, expected: Fraction) -> None:
     assert nominal_rate(info_of(SDR, frame_rate=rate)) == expected
-
-
-def test_bt601_has_the_code_of_its_primaries() -> None:
-    assert matrix_code(ColorSpec("bt601", 5)) == 5
-    assert matrix_code(ColorSpec("bt601", 6)) == 6
-    assert matrix_code(ColorSpec("bt601", 1)) == 6
 
 
 def test_hdr_metadata_in_the_words_of_x265() -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vidsr.cli import options
 from vidsr.cli.speaking import speaking
 from vidsr.console import Console
 
@@ -21,9 +22,9 @@ def build_engine(
     all_common_sizes: Annotated[
         bool, typer.Option("--all-common-sizes", help="The sizes that videos mostly have.")
     ] = False,
-    model: Annotated[str, typer.Option(help="As for upscale.")] = "auto",
-    detail: Annotated[float | None, typer.Option(help="As for upscale.")] = None,
-    scale: Annotated[int, typer.Option(help="2 or 4.")] = 4,
+    model: options.Model = "auto",
+    detail: options.Detail = None,
+    scale: options.NativeScale = 4,
     batch: Annotated[int, typer.Option(help="Frames a call, at most.")] = 1,
     dynamic: Annotated[
         bool, typer.Option("--dynamic", help="One engine for every size up to the given one.")
@@ -40,7 +41,7 @@ def build_engine(
         list[str] | None, typer.Option(help="Compute capability to build for, as 8.9; repeatable.")
     ] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Build again what is there.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON report at the end.")] = False,
+    json: options.Json = False,
 ) -> None:
     """Build TensorRT engines before they are needed."""
     console = Console(quiet=json)
@@ -73,7 +74,7 @@ def build_engine(
 
 @engines.command("list")
 def list_engines(
-    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    json: options.Json = False,
 ) -> None:
     """Show every engine that was built."""
     console = Console()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vidsr.cli.options import lpips_weights
+from vidsr.cli import options
 from vidsr.cli.speaking import speaking
 from vidsr.console import Console
 from vidsr.errors import UsageError
@@ -29,11 +29,9 @@ def evaluate(
         Path | None, typer.Option(help="Video that the other should look like.")
     ] = None,
     distorted: Annotated[Path | None, typer.Option(help="Video to compare with it.")] = None,
-    model: Annotated[str, typer.Option(help="A model of `vidsr models`, or a weights file.")] = "auto",
-    detail: Annotated[
-        float | None, typer.Option(help="0 faithful to 1 detailed, as for upscale.")
-    ] = None,
-    scale: Annotated[int, typer.Option(help="2 or 4.")] = 4,
+    model: options.Model = "auto",
+    detail: options.Detail = None,
+    scale: options.NativeScale = 4,
     lr: Annotated[
         Path | None,
         typer.Option(help="Folder of low-resolution pictures.", show_default="bicubic reduction"),
@@ -48,7 +46,7 @@ def evaluate(
         Path | None, typer.Option(help="Save the report; .json and .md are both written.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing report.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    json: options.Json = False,
 ) -> None:
     """Measure a model on pictures beside bicubic and Lanczos, or compare two videos."""
     console = Console(quiet=json)
@@ -64,7 +62,7 @@ def evaluate(
             reference=reference,
             distorted=distorted,
             border=border,
-            lpips_weights=lpips_weights(lpips_alexnet, lpips_heads),
+            lpips_weights=options.lpips_weights(lpips_alexnet, lpips_heads),
             device=device,  # type: ignore[arg-type]  # refused by the configuration if it is none
             output=output,
             overwrite=overwrite,
@@ -90,13 +88,13 @@ def benchmark(
     scale: Annotated[
         float | None, typer.Option(help="As for upscale or train.", show_default="4")
     ] = None,
-    model: Annotated[str, typer.Option(help="As for upscale.")] = "auto",
-    detail: Annotated[float | None, typer.Option(help="As for upscale.")] = None,
-    backend: Annotated[str, typer.Option(help="As for upscale.")] = "auto",
+    model: options.Model = "auto",
+    detail: options.Detail = None,
+    backend: options.Backend = "auto",
     precision: Annotated[str, typer.Option(help="As for upscale or train.")] = "auto",
-    tile: Annotated[int | None, typer.Option(help="As for upscale.")] = None,
+    tile: options.Tile = None,
     batch: Annotated[int | None, typer.Option(help="As for upscale or train.")] = None,
-    codec: Annotated[str | None, typer.Option(help="As for upscale.")] = None,
+    codec: options.Codec = None,
     preset: Annotated[
         str | None,
         typer.Option(help="As for upscale or train.", show_default="encoder's; small with --train"),
@@ -115,7 +113,7 @@ def benchmark(
         int, typer.Option(help="With --train: of the CPU; 0 as PyTorch decides.", show_default="0")
     ] = 0,
     seed: Annotated[int, typer.Option(help="With --train: of patches and weights.")] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    json: options.Json = False,
 ) -> None:
     """Measure every stage of an upscale run alone, and all of them together; or measure training."""
     console = Console(quiet=json)

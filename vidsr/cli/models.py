@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from vidsr.cli import options
 from vidsr.cli.speaking import speaking
 from vidsr.console import Console
 
 
 def models(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this model's card.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    json: options.Json = False,
 ) -> None:
     """List the models that ship with vidsr, or show one model's card."""
     console = Console()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vidsr.cli.options import lpips_weights
+from vidsr.cli import options
 from vidsr.cli.speaking import speaking, stop_on_sigterm
 from vidsr.console import Console
 from vidsr.errors import UsageError
@@ -18,7 +18,7 @@ def train(
     output: Annotated[Path, typer.Option(help="Folder of the run: weights, checkpoint, report.")] = Path(
         "vidsr-run"
     ),
-    scale: Annotated[int, typer.Option(help="2 or 4.")] = 4,
+    scale: options.NativeScale = 4,
     preset: Annotated[
         str, typer.Option(help="tiny (minutes), fast (an hour), small (hours), paper (a GPU).")
     ] = "small",
@@ -115,7 +115,7 @@ def train(
         bool, typer.Option(help="Write TensorBoard files where it is installed.")
     ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON report at the end.")] = False,
+    json: options.Json = False,
 ) -> None:
     """Train a generator on videos; the weights work at once in `upscale --model`.
 
@@ -189,7 +189,7 @@ def train(
             checkpoint_every_s=checkpoint_every,
             log_every=log_every,
             validation_crops=validation_crops,
-            lpips_weights=lpips_weights(lpips_alexnet, lpips_heads),
+            lpips_weights=options.lpips_weights(lpips_alexnet, lpips_heads),
             tensorboard=tensorboard,
         )
         from vidsr.pipelines.train import train

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from vidsr.cli import options
 from vidsr.cli.speaking import speaking, stop_on_sigterm
 from vidsr.console import Console
 from vidsr.errors import UsageError
@@ -22,35 +23,19 @@ def upscale(
         Path,
         typer.Argument(metavar="OUTPUT", help="Where to write; the extension chooses the container."),
     ],
-    scale: Annotated[
-        float | None, typer.Option(help="Enlarge by this factor, 1 to 4.", show_default="4")
-    ] = None,
-    width: Annotated[
-        int | None, typer.Option(help="Width of the output in pixels, instead of --scale.")
-    ] = None,
-    height: Annotated[
-        int | None, typer.Option(help="Height of the output in pixels, instead of --scale.")
-    ] = None,
-    model: Annotated[
-        str, typer.Option(help="A model of `vidsr models`, a weights file, or a folder of train.")
-    ] = "auto",
-    detail: Annotated[
-        float | None, typer.Option(help="0 most faithful to 1 most detailed, for models with both sets.")
-    ] = None,
-    backend: Annotated[str, typer.Option(help="auto, tensorrt, cuda, openvino or cpu.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp16, bf16, fp32 or int8.")] = "auto",
+    scale: options.Scale = None,
+    width: options.Width = None,
+    height: options.Height = None,
+    model: options.Model = "auto",
+    detail: options.Detail = None,
+    backend: options.Backend = "auto",
+    precision: options.Precision = "auto",
     engine_build: Annotated[
         str, typer.Option(help="Missing TensorRT engines: background, wait or never.")
     ] = "background",
-    tile: Annotated[
-        int | None,
-        typer.Option(help="Side of a tile in input pixels.", show_default="whole frames that fit"),
-    ] = None,
-    batch: Annotated[int | None, typer.Option(help="Frames per call.", show_default="what fits")] = None,
-    video_stream: Annotated[
-        int | None,
-        typer.Option(help="Which video stream to enlarge, from 0.", show_default="the file's default"),
-    ] = None,
+    tile: options.Tile = None,
+    batch: options.Batch = None,
+    video_stream: options.VideoStream = None,
     fps: Annotated[
         str | None,
         typer.Option(
@@ -58,12 +43,7 @@ def upscale(
         ),
     ] = None,
     deinterlace: Annotated[bool, typer.Option(help="Deinterlace interlaced input.")] = True,
-    codec: Annotated[
-        str | None,
-        typer.Option(
-            help="h264, hevc, av1, prores, ffv1, or an FFmpeg encoder.", show_default="by container"
-        ),
-    ] = None,
+    codec: options.Codec = None,
     crf: Annotated[
         float | None, typer.Option(help="Quality, lower is better.", show_default="visually transparent")
     ] = None,
@@ -83,7 +63,7 @@ def upscale(
         bool, typer.Option("--restart", help="Throw away what an interrupted run left, begin anew.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON report at the end.")] = False,
+    json: options.Json = False,
 ) -> None:
     """Enlarge a video and keep everything else: times, sound, subtitles, chapters, colours.
 
@@ -145,14 +125,14 @@ def info(
             metavar="OUTPUT", help="Where it would go.", show_default="INPUT with _x4 in its name"
         ),
     ] = None,
-    scale: Annotated[float | None, typer.Option(help="As for upscale.", show_default="4")] = None,
-    width: Annotated[int | None, typer.Option(help="As for upscale.")] = None,
-    height: Annotated[int | None, typer.Option(help="As for upscale.")] = None,
-    model: Annotated[str, typer.Option(help="As for upscale.")] = "auto",
-    backend: Annotated[str, typer.Option(help="As for upscale.")] = "auto",
-    video_stream: Annotated[int | None, typer.Option(help="As for upscale.")] = None,
-    codec: Annotated[str | None, typer.Option(help="As for upscale.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    scale: options.Scale = None,
+    width: options.Width = None,
+    height: options.Height = None,
+    model: options.Model = "auto",
+    backend: options.Backend = "auto",
+    video_stream: options.VideoStream = None,
+    codec: options.Codec = None,
+    json: options.Json = False,
 ) -> None:
     """Say what upscale would do with a file: streams, colour, size, container, model, backend."""
     console = Console()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from vidsr.cores import usable_cores
 from vidsr.pipelines.benchmark_report import Machine
 
 SIDE = 2048
@@ -32,7 +33,7 @@ def look_at_machine() -> Machine:
     fp32, int8 = matrix_peaks()
     return Machine(
         processor=_processor(),
-        cores=_cores(),
+        cores=usable_cores(),
         threads=torch.get_num_threads(),
         memory_bytes=_memory(),
         gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -103,12 +104,6 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))  # what a container leaves of them
-    return os.cpu_count() or 1
 
 
 def _memory() -> int | None:

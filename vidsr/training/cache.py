@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vidsr.cores import usable_cores
 from vidsr.errors import InputError, TrainingError
 from vidsr.progress import Advanced, Finished, Notice, Progress, Started
 from vidsr.training.clips import ClipRules, clips_of
@@ -105,7 +106,7 @@ def fill_cache(
     unreadable = 0
     done = 0
     waiting = iter(sources)
-    workers = os.cpu_count() or 1
+    workers = usable_cores()
     running: dict[Future[Shard], Path] = {}
     with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
         try:

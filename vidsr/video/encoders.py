@@ -19,8 +19,10 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 
 from vidsr.config import EncodeConfig
+from vidsr.cores import usable_cores
 from vidsr.errors import OutputError, UsageError
 from vidsr.frames import ColorSpec, VideoInfo
+from vidsr.video.color_tags import h273_tags
 from vidsr.video.containers import Container, codec_of, container_for
 from vidsr.video.encoder_formats import (
     PixelFormat,
@@ -99,10 +101,9 @@ class Encoding:
         context.width, context.height, context.pix_fmt = info.width, info.height, self.pixel_format
         context.time_base, context.framerate = 1 / rate, rate
         context.sample_aspect_ratio = info.sample_aspect_ratio
-        context.color_primaries = self.color.primaries
-        context.color_trc = self.color.transfer
-        context.colorspace = matrix_code(self.color)
-        context.color_range = range_code(self.color)
+        tags = h273_tags(self.color)
+        context.color_primaries, context.color_trc = tags.primaries, tags.transfer
+        context.colorspace, context.color_range = tags.matrix, tags.range
         if self.encoder in KINDS:
             context.flags |= (
                 Flags.closed_gop
@@ -176,7 +177,7 @@ def resolve_encoding(info: VideoInfo, target: Path, config: EncodeConfig) -> Enc
         options=_options_for(info, encoder, stored, color, config),
         pixel_format=stored.name,
         color=color,
-        threads=config.threads or min(_cores(), _MAX_THREADS),
+        threads=config.threads or min(usable_cores(), _MAX_THREADS),
         notices=tuple(notices),
     )
     _try_to_open(encoding, info, target, config)
@@ -193,19 +194,6 @@ def nominal_rate(info: VideoInfo) -> Fraction:
     """Frames per second that encoders may assume: the source's average where it is a usable number."""
     rate = info.frame_rate or Fraction(25)
     return min(max(rate, Fraction(1)), Fraction(240)).limit_denominator(1001)
-
-
-def matrix_code(color: ColorSpec) -> int:
-    """MatrixCoefficients of ITU-T H.273 for a colour."""
-    if color.matrix == "bt601":
-        # Two codes for one equation: 5 goes with the primaries of PAL, 6 with those of NTSC.
-        return 5 if color.primaries == 5 else 6
-    return {"rgb": 0, "bt709": 1, "gray": 2, "fcc": 4, "smpte240m": 7, "bt2020": 9}[color.matrix]
-
-
-def range_code(color: ColorSpec) -> int:
-    """FFmpeg's AVColorRange for a colour."""
-    return 2 if color.range == "full" else 1
 
 
 def encoder_reason(error: Exception) -> str:
@@ -344,10 +332,3 @@ def _encoder_log(wanted: bool) -> Iterator[list[tuple[int, str, str]]]:
             yield log
     finally:
         av.logging.set_level(level)
-
-
-def _cores() -> int:
-    """Processors that this process may use: fewer than the machine has in a container or a batch job."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -29,9 +29,10 @@ from av.video.stream import VideoStream
 
 from vidsr.errors import OutputError
 from vidsr.frames import FrameBatch, VideoInfo
+from vidsr.video.color_tags import h273_tags
 from vidsr.video.durable import disk_errors, part_path, put_in_place, sha256_of, write_whole
 from vidsr.video.encoder_formats import Component, pixel_format
-from vidsr.video.encoders import Encoding, encoder_reason, matrix_code, nominal_rate, range_code
+from vidsr.video.encoders import Encoding, encoder_reason, nominal_rate
 
 MAX_REORDER = 16
 """Frames that a packet may be ahead of its turn: H.264 and HEVC hold no more pictures (H.264 A.3.1)."""
@@ -202,9 +203,9 @@ class VideoWriter:
         frame = VideoFrame(self._info.width, self._info.height, self._encoding.pixel_format)
         for plane, component in zip(planes, self._format.components, strict=True):
             _fill(frame.planes[component.plane], component, plane)
-        color = self._encoding.color
-        frame.color_primaries, frame.color_trc = color.primaries, color.transfer
-        frame.colorspace, frame.color_range = matrix_code(color), range_code(color)
+        tags = h273_tags(self._encoding.color)
+        frame.color_primaries, frame.color_trc = tags.primaries, tags.transfer
+        frame.colorspace, frame.color_range = tags.matrix, tags.range
         return frame
 
     def _encode(self, frame: VideoFrame | None) -> None:
