@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vidsr.pipelines.build_engine import build_engine as build_engine
     from vidsr.pipelines.evaluate import evaluate_images as evaluate_images
     from vidsr.pipelines.evaluate import evaluate_video as evaluate_video
+    from vidsr.pipelines.evaluate_clips import evaluate_clips as evaluate_clips
     from vidsr.pipelines.train import train as train
     from vidsr.pipelines.upscale import upscale_video as upscale_video
 
@@ -26,6 +27,7 @@ _HOMES = {
     "UpscaleConfig": "vidsr.config",
     "VidsrError": "vidsr.errors",
     "build_engine": "vidsr.pipelines.build_engine",
+    "evaluate_clips": "vidsr.pipelines.evaluate_clips",
     "evaluate_images": "vidsr.pipelines.evaluate",
     "evaluate_video": "vidsr.pipelines.evaluate",
     "train": "vidsr.pipelines.train",
@@ -41,6 +43,7 @@ __all__ = [
     "UpscaleConfig",
     "VidsrError",
     "build_engine",
+    "evaluate_clips",
     "evaluate_images",
     "evaluate_video",
     "train",

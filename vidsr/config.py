@@ -218,7 +218,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Everything that `vidsr evaluate` can be asked for: a model on pictures, or two videos."""
+    """Everything that `vidsr evaluate` can be asked for: a model on pictures or clips, or two videos."""
 
     # Pictures
     images: Path | None = None  # folder of high-resolution pictures, or one of them
@@ -227,12 +227,17 @@ class EvaluateConfig:
     scale: int = 4  # 2 or 4
     lr: Path | None = None  # folder of low-resolution pictures; None makes them by bicubic reduction
 
-    # Videos
+    # Clips: each is reduced, compressed, enlarged and compared with itself
+    clips: Path | None = None  # folder of videos in the size that the result should have, or one
+    crf: tuple[int, ...] = ()  # of H.264, 0 to 51, each measured; empty: not compressed
+    frames: int = 20  # consecutive ones, from the middle of each clip
+
+    # Two videos
     reference: Path | None = None  # what the other should look like
     distorted: Path | None = None
 
-    # Both
-    border: int | None = None  # pixels left out on each side; None: the scale for pictures, 0 for videos
+    # All
+    border: int | None = None  # pixels left out on each side; None: the scale, 0 for two videos
     lpips_weights: tuple[Path, Path] | None = None  # AlexNet's features and the LPIPS heads
     device: Literal["auto", "cuda", "cpu"] = "auto"
     output: Path | None = None  # report, .json or .md; the other form is written beside it
@@ -240,12 +245,20 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         videos = self.reference is not None or self.distorted is not None
-        if (self.images is not None) == videos:
-            raise UsageError("give either --images DIR, or --reference FILE and --distorted FILE")
+        if (self.images is not None) + (self.clips is not None) + videos != 1:
+            raise UsageError(
+                "give one of --images DIR, --clips DIR, or --reference FILE and --distorted FILE"
+            )
         if videos and (self.reference is None or self.distorted is None):
             raise UsageError("--reference and --distorted go together: give both videos")
-        if videos and self.lr is not None:
+        if self.images is None and self.lr is not None:
             raise UsageError("--lr goes with --images, not with videos")
+        if self.clips is None and self.crf:
+            raise UsageError("--crf goes with --clips")
+        if not all(0 <= crf <= 51 for crf in self.crf):
+            raise UsageError(f"--crf must be from 0 to 51, not {', '.join(map(str, self.crf))}")
+        if self.frames < 1:
+            raise UsageError(f"--frames must be at least 1, not {self.frames}")
         if self.scale not in (2, 4):
             raise UsageError(f"--scale must be 2 or 4 for evaluation, not {self.scale}")
         if self.detail is not None and not 0 <= self.detail <= 1:

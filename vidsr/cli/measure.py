@@ -25,6 +25,15 @@ def evaluate(
     images: Annotated[
         Path | None, typer.Option(help="Folder of high-resolution pictures, or one.")
     ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option(help="Folder of videos, or one: each is reduced, compressed, enlarged, compared."),
+    ] = None,
+    crf: Annotated[
+        list[int] | None,
+        typer.Option(help="H.264's quality for --clips; repeatable.", show_default="not compressed"),
+    ] = None,
+    frames: Annotated[int, typer.Option(help="Frames from the middle of each of the --clips.")] = 20,
     reference: Annotated[
         Path | None, typer.Option(help="Video that the other should look like.")
     ] = None,
@@ -37,7 +46,8 @@ def evaluate(
         typer.Option(help="Folder of low-resolution pictures.", show_default="bicubic reduction"),
     ] = None,
     border: Annotated[
-        int | None, typer.Option(help="Pixels left out at each side.", show_default="scale; videos 0")
+        int | None,
+        typer.Option(help="Pixels left out at each side.", show_default="scale; 0 for videos"),
     ] = None,
     lpips_alexnet: Annotated[Path | None, typer.Option(help="AlexNet weights, for LPIPS.")] = None,
     lpips_heads: Annotated[Path | None, typer.Option(help="The LPIPS heads that go with it.")] = None,
@@ -48,7 +58,7 @@ def evaluate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing report.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Measure a model on pictures beside bicubic and Lanczos, or compare two videos."""
+    """Measure a model on pictures or clips beside Lanczos, or compare two videos."""
     console = Console(quiet=json)
     with speaking(console):
         from vidsr.config import EvaluateConfig
@@ -59,6 +69,9 @@ def evaluate(
             detail=detail,
             scale=scale,
             lr=lr,
+            clips=clips,
+            crf=tuple(crf or ()),
+            frames=frames,
             reference=reference,
             distorted=distorted,
             border=border,
@@ -68,8 +81,10 @@ def evaluate(
             overwrite=overwrite,
         )
         from vidsr.pipelines.evaluate import evaluate_images, evaluate_video
+        from vidsr.pipelines.evaluate_clips import evaluate_clips
 
-        report = evaluate_images(config, console) if images else evaluate_video(config, console)
+        evaluation = evaluate_images if images else evaluate_clips if clips else evaluate_video
+        report = evaluation(config, console)
         if json:
             console.json(report.to_json())
         else:

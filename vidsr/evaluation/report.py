@@ -51,7 +51,7 @@ class EvaluationReport:
 
     def mean(self, method: str) -> Score:
         """The mean over all pictures, each counting the same."""
-        return _mean_score([image.scores[method] for image in self.images])
+        return mean_score([image.scores[method] for image in self.images])
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain values."""
@@ -67,11 +67,15 @@ class EvaluationReport:
             f"PSNR and SSIM on luma (BT.601, 16-235), border of {self.border_px} px left out; "
             f"LR: {'antialiased bicubic (MATLAB)' if self.lr == 'bicubic' else self.lr}.",
             "",
-            *_table(["method", *kinds], [[m, *_cells(self.mean(m))] for m in self.methods]),
+            *table(["method", *kinds], [[m, *score_cells(self.mean(m))] for m in self.methods]),
             "",
-            *_table(
+            *table(
                 ["picture", "method", *kinds],
-                [[i.image, m, *_cells(score)] for i in self.images for m, score in i.scores.items()],
+                [
+                    [i.image, m, *score_cells(score)]
+                    for i in self.images
+                    for m, score in i.scores.items()
+                ],
             ),
         ]
         return "\n".join(lines) + "\n"
@@ -100,14 +104,14 @@ class VideoEvaluationReport:
     @property
     def mean(self) -> Score:
         """The mean over all pairs."""
-        return _mean_score([frame.score for frame in self.frames])
+        return mean_score([frame.score for frame in self.frames])
 
     @property
     def flicker(self) -> dict[str, float | None]:
         """The mean of each measure of flicker over the steps that have it; None where none has."""
         steps = [asdict(frame.flicker) for frame in self.frames if frame.flicker is not None]
         names = ("temporal", "warping", "warping_reference", "tof", "followed")
-        return {name: _mean(step[name] for step in steps) for name in names}
+        return {name: mean_known(step[name] for step in steps) for name in names}
 
     @property
     def cuts(self) -> int:
@@ -137,29 +141,29 @@ class VideoEvaluationReport:
             f"and {self.unpaired_distorted} of the other without a partner. PSNR and SSIM on luma "
             f"(BT.601, 16-235), border of {self.border_px} px left out.",
             "",
-            *_table(["", *kinds], [["mean", *_cells(self.mean)]]),
+            *table(["", *kinds], [["mean", *score_cells(self.mean)]]),
             "",
             f"PSNR over time, {min(psnr):.2f} to {max(psnr):.2f} dB:",
             "",
             f"    {sparkline(psnr)}",
             "",
-            *_table(["worst at", *kinds], [[f"{f.time_s:.3f} s", *_cells(f.score)] for f in worst]),
+            *table(["worst at", *kinds], [[f"{f.time_s:.3f} s", *score_cells(f.score)] for f in worst]),
             "",
-            *_table(
+            *table(
                 ["flicker (lower is steadier)", "mean"],
                 [
                     [
                         "temporal: change that is not the reference's, luma codes",
-                        _cell(flicker["temporal"], 3),
+                        cell(flicker["temporal"], 3),
                     ],
-                    ["warping error x 1000, luma in [0, 1]", _cell(flicker["warping"], 3, 1000)],
-                    ["... of the reference itself", _cell(flicker["warping_reference"], 3, 1000)],
-                    ["tOF: difference of motion, px", _cell(flicker["tof"], 3)],
+                    ["warping error x 1000, luma in [0, 1]", cell(flicker["warping"], 3, 1000)],
+                    ["... of the reference itself", cell(flicker["warping_reference"], 3, 1000)],
+                    ["tOF: difference of motion, px", cell(flicker["tof"], 3)],
                 ],
             ),
             "",
             f"Flow: pyramidal Lucas-Kanade on the reference; it follows "
-            f"{_cell(flicker['followed'], 1, 100)} % of the picture; {self.cuts} cuts count "
+            f"{cell(flicker['followed'], 1, 100)} % of the picture; {self.cuts} cuts count "
             "for the first line only.",
         ]
         return "\n".join(lines) + "\n"
@@ -176,29 +180,35 @@ def sparkline(values: Sequence[float]) -> str:
     )
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
+def mean_known(values: Iterable[float | None]) -> float | None:
+    """The mean of the values that are not None; None where there are none."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
 
 
-def _mean_score(scores: Sequence[Score]) -> Score:
+def mean_score(scores: Sequence[Score]) -> Score:
+    """The mean of several scores, each counting the same."""
     return Score(
         fmean(score.psnr_db for score in scores),
         fmean(score.ssim for score in scores),
-        _mean(score.lpips for score in scores),
+        mean_known(score.lpips for score in scores),
     )
 
 
-def _cells(score: Score) -> list[str]:
+def score_cells(score: Score) -> list[str]:
+    """PSNR, SSIM and, where known, LPIPS, as cells of a table."""
     cells = [f"{score.psnr_db:.2f}", f"{score.ssim:.4f}"]
     return cells if score.lpips is None else [*cells, f"{score.lpips:.4f}"]
 
 
-def _cell(value: float | None, digits: int, factor: float = 1.0) -> str:
+def cell(value: float | None, digits: int, factor: float = 1.0) -> str:
+    """A value times `factor` with so many digits after the point; "-" for None."""
     return "-" if value is None else f"{value * factor:.{digits}f}"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table."""
+
     def line(cells: Iterable[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

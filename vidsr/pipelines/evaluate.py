@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from vidsr.config import EvaluateConfig
-from vidsr.errors import InputError, OutOfMemory, OutputError, UsageError, WeightsError
+from vidsr.errors import InputError
 from vidsr.evaluation.flicker import flicker_step
-from vidsr.evaluation.lpips import Lpips, load_lpips
-from vidsr.evaluation.metrics import SSIM_WINDOW, luma, psnr, ssim
+from vidsr.evaluation.metrics import luma
 from vidsr.evaluation.pairing import pair_by_time, tolerance
-from vidsr.evaluation.pictures import list_pictures, read_pairs, rgb_floats, to_bytes
+from vidsr.evaluation.pictures import list_pictures, read_pairs, rgb_floats
 from vidsr.evaluation.report import (
-    IDENTICAL_DB,
     EvaluationReport,
     FrameScore,
     ImageScores,
     Score,
     VideoEvaluationReport,
 )
-from vidsr.models.alexnet import LEAST_SIZE
-from vidsr.models.weights import default_model, find_weights, load_generator
+from vidsr.models.weights import load_generator
+from vidsr.pipelines.scoring import (
+    Enlarge,
+    check_output,
+    check_size,
+    device_of,
+    enlarge_by,
+    perceptual_of,
+    save_report,
+    score,
+    weights_of,
+)
 from vidsr.progress import Advanced, Finished, Notice, Progress, Started, silent
-from vidsr.video.durable import write_whole
 from vidsr.video.reader import VideoReader
 from vidsr.video.resample import imresize
 from vidsr.video.sequences import DEFAULT_RATE, SequenceReader, is_sequence
-
-Enlarge = Callable[[Tensor], Tensor]
-"""(N, 3, h, w) floats in [0, 1], RGB, to (N, 3, scale*h, scale*w), about [0, 1]."""
 
 READ_AHEAD = 4  # frames decoded at a time from each video
 
@@ -45,19 +47,16 @@ def evaluate_images(config: EvaluateConfig, progress: Progress = silent) -> Eval
     InputError for pictures that cannot be read or paired, OutputError where the report cannot be saved.
     """
     assert config.images is not None
-    _check_output(config)
-    device = _device(config)
-    name = default_model(device.type) if config.model == "auto" else config.model
-    weights = find_weights(name, config.scale, detail=config.detail)
-    if weights.scale != config.scale:
-        raise UsageError(f"{name} enlarges by {weights.scale}: take --scale {weights.scale}")
+    check_output(config)
+    device = device_of(config)
+    weights = weights_of(config, device)
     methods: dict[str, Enlarge] = {
         "bicubic": lambda lr: imresize(lr, config.scale, kernel="bicubic"),
         "lanczos": lambda lr: imresize(lr, config.scale, kernel="lanczos3"),
         weights.name: load_generator(weights, device),
     }
     report = compare_methods(config, methods, progress)
-    _save(report, config)
+    save_report(report, config)
     return report
 
 
@@ -69,17 +68,17 @@ def compare_methods(
     The low-resolution input is rounded to bytes, and so is every result, as files would be.
     """
     assert config.images is not None
-    device = _device(config)
-    perceptual = _perceptual(config, device)
+    device = device_of(config)
+    perceptual = perceptual_of(config, device)
     border = config.scale if config.border is None else config.border
     found: list[ImageScores] = []
     pictures = list_pictures(config.images)
     progress(Started("evaluate", len(pictures), "pictures"))
     for path, lr, hr in read_pairs(pictures, config.lr, config.scale, device):
-        _check_size(hr, border, path)
+        check_size(hr, border, path)
         scores: dict[str, Score] = {}
         for name, enlarge in methods.items():
-            sr = _enlarge(name, enlarge, lr, path)
+            sr = enlarge_by(name, enlarge, lr, path)
             scores[name] = score(sr, hr, border=border, perceptual=perceptual)
         found.append(ImageScores(path.name, scores))
         progress(Advanced("evaluate", len(found), values={"psnr": scores[name].psnr_db}))
@@ -96,9 +95,9 @@ def evaluate_video(config: EvaluateConfig, progress: Progress = silent) -> Video
     sizes differ, or no two frames have the same time; OutputError where the report cannot be saved.
     """
     assert config.reference is not None and config.distorted is not None
-    _check_output(config)
-    device = _device(config)
-    perceptual = _perceptual(config, device)
+    check_output(config)
+    device = device_of(config)
+    perceptual = perceptual_of(config, device)
     border = config.border or 0
     frames: list[FrameScore] = []
     unpaired = {"reference": 0, "distorted": 0}
@@ -122,7 +121,7 @@ def evaluate_video(config: EvaluateConfig, progress: Progress = silent) -> Video
                 continue
             hr, sr = rgb_floats(pair.reference, device), rgb_floats(pair.distorted, device)
             if not frames:
-                _check_size(hr, border, config.reference)
+                check_size(hr, border, config.reference)
             now = (luma(hr), luma(sr))
             step = None
             if before is not None:
@@ -151,23 +150,8 @@ def evaluate_video(config: EvaluateConfig, progress: Progress = silent) -> Video
         unpaired["reference"],
         unpaired["distorted"],
     )
-    _save(report, config)
+    save_report(report, config)
     return report
-
-
-def score(sr: Tensor, hr: Tensor, *, border: int, perceptual: Lpips | None = None) -> Score:
-    """Score one picture, (1, 3, H, W) RGB floats in [0, 1], against its reference.
-
-    LPIPS is taken of the whole picture, PSNR and SSIM inside the border.
-    """
-    y, reference = luma(sr), luma(hr)
-    with torch.inference_mode():
-        distance = None if perceptual is None else float(perceptual(sr, hr))
-    return Score(
-        min(float(psnr(y, reference, border=border)), IDENTICAL_DB),
-        float(ssim(y, reference, border=border)),
-        distance,
-    )
 
 
 def _open_both(
@@ -181,57 +165,3 @@ def _open_both(
         return videos[path] if path in videos else SequenceReader(path, rate=rate)
 
     return opened(reference), opened(distorted)
-
-
-def _enlarge(name: str, enlarge: Enlarge, lr: Tensor, path: Path) -> Tensor:
-    try:
-        with torch.inference_mode():
-            sr = enlarge(lr)
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemory(f"{path}: does not fit into GPU memory; use --device cpu") from error
-    if not bool(sr.isfinite().all()):
-        raise WeightsError(f"{name} gives values that are no numbers on {path}; its weights are broken")
-    return to_bytes(sr)
-
-
-def _check_size(hr: Tensor, border: int, path: Path) -> None:
-    least = max(SSIM_WINDOW + 2 * border, LEAST_SIZE)
-    if min(hr.shape[-2:]) < least:
-        raise InputError(
-            f"{path}: {hr.shape[-1]}x{hr.shape[-2]} is too small to score; {least} is the least"
-        )
-
-
-def _device(config: EvaluateConfig) -> torch.device:
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: PyTorch finds no CUDA device here; use --device cpu")
-    if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(config.device)
-
-
-def _perceptual(config: EvaluateConfig, device: torch.device) -> Lpips | None:
-    return None if config.lpips_weights is None else load_lpips(*config.lpips_weights).to(device)
-
-
-def _outputs(output: Path) -> tuple[Path, Path]:
-    return output.with_suffix(".json"), output.with_suffix(".md")
-
-
-def _check_output(config: EvaluateConfig) -> None:
-    if config.output is None:
-        return
-    if not config.output.parent.is_dir():
-        raise OutputError(f"{config.output.parent}: no such folder; make it first")
-    for path in _outputs(config.output):
-        if path.exists() and not config.overwrite:
-            raise OutputError(f"{path}: exists; --overwrite replaces it")
-
-
-def _save(report: EvaluationReport | VideoEvaluationReport, config: EvaluateConfig) -> None:
-    if config.output is None:
-        return
-    as_json, as_markdown = _outputs(config.output)
-    text = json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
-    write_whole(as_json, (text + "\n").encode())
-    write_whole(as_markdown, report.to_markdown().encode())
