@@ -80,7 +80,7 @@ def test_json_is_one_line_and_nothing_else(tmp_path: Path) -> None:
     ("arguments", "code", "words"),
     [
         (("upscale", "missing.mp4", "out.mp4"), 1, "missing.mp4: "),
-        (("upscale", ".", "out.mp4"), 1, "directory"),
+        (("upscale", ".", "out.mp4"), 2, "looks like a file"),
         (("upscale", "in.mp4", "in.mp4"), 2, "input itself"),
         (("upscale", "in.mp4", "out.mp4", "--scale", "0"), 2, "--scale must be from 1 to 4, not 0"),
         (("upscale", "in.mp4", "out.mp4", "--scale", "4", "--height", "99"), 2, "exclude each other"),

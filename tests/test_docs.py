@@ -52,6 +52,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "my_series").mkdir()
     for number in range(2):
         make_video(tmp_path / "my_series" / f"{number}.mp4", frames=30, size=(128, 128))
+    (tmp_path / "tapes").mkdir()
+    make_video(tmp_path / "tapes" / "1998.mp4", frames=2, size=(64, 64))
     (tmp_path / "frames").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "Set5").mkdir()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vidsr.pipelines.evaluate import evaluate_images as evaluate_images
     from vidsr.pipelines.evaluate import evaluate_video as evaluate_video
     from vidsr.pipelines.evaluate_clips import evaluate_clips as evaluate_clips
+    from vidsr.pipelines.folder import upscale_folder as upscale_folder
     from vidsr.pipelines.train import train as train
     from vidsr.pipelines.upscale import upscale_video as upscale_video
 
@@ -31,6 +32,7 @@ _HOMES = {
     "evaluate_images": "vidsr.pipelines.evaluate",
     "evaluate_video": "vidsr.pipelines.evaluate",
     "train": "vidsr.pipelines.train",
+    "upscale_folder": "vidsr.pipelines.folder",
     "upscale_video": "vidsr.pipelines.upscale",
 }
 """Where each public name lives; modules load on first use, so importing vidsr costs nothing."""
@@ -47,6 +49,7 @@ __all__ = [
     "evaluate_images",
     "evaluate_video",
     "train",
+    "upscale_folder",
     "upscale_video",
 ]
 

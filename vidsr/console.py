@@ -147,7 +147,9 @@ class Console:
         sys.stdout.flush()
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table on standard output."""
+        """A table on standard output; not printed with `quiet`."""
+        if self._quiet:
+            return
         table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
         for column in columns:
             table.add_column(column, overflow="fold")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,15 +13,24 @@ from vidsr.cli.speaking import speaking, stop_on_sigterm
 from vidsr.console import Console
 from vidsr.errors import UsageError
 
+if TYPE_CHECKING:
+    from vidsr.config import UpscaleConfig
+
 
 def upscale(
     input: Annotated[
         Path,
-        typer.Argument(metavar="INPUT", help="Video, picture, or numbered pictures (frames/%05d.png)."),
+        typer.Argument(
+            metavar="INPUT",
+            help="Video, picture, numbered pictures (frames/%05d.png), or a folder of videos.",
+        ),
     ],
     output: Annotated[
         Path,
-        typer.Argument(metavar="OUTPUT", help="Where to write; the extension chooses the container."),
+        typer.Argument(
+            metavar="OUTPUT",
+            help="Where to write; the extension chooses the container. For a folder, a folder.",
+        ),
     ],
     scale: options.Scale = None,
     width: options.Width = None,
@@ -67,7 +76,9 @@ def upscale(
 ) -> None:
     """Enlarge a video and keep everything else: times, sound, subtitles, chapters, colours.
 
-    A run that was interrupted goes on where it stopped when the same command is given again.
+    A run that was interrupted goes on where it stopped when the same command is given again. Of a
+    folder, every video below it is enlarged into the same place below OUTPUT; those that are there
+    already are passed over.
     """
     console = Console(quiet=quiet or json)
     stop_on_sigterm()
@@ -108,13 +119,36 @@ def upscale(
                 options=tuple(_pair(option) for option in encoder_options or ()),
             ),
         )
-        from vidsr.pipelines.upscale import upscale_video
-
-        report = upscale_video(config, console)
-        if json:
-            console.json(report.to_json())
+        if input.is_dir():
+            failed = _upscale_folder(config, console, json=json)
         else:
-            console.result(report.summary())
+            failed = _upscale_file(config, console, json=json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _upscale_file(config: UpscaleConfig, console: Console, *, json: bool) -> int:
+    from vidsr.pipelines.upscale import upscale_video
+
+    report = upscale_video(config, console)
+    if json:
+        console.json(report.to_json())
+    else:
+        console.result(report.summary())
+    return 0
+
+
+def _upscale_folder(config: UpscaleConfig, console: Console, *, json: bool) -> int:
+    """How many of the folder's videos failed."""
+    from vidsr.pipelines.folder import upscale_folder
+
+    report = upscale_folder(config, console)
+    if json:
+        console.json(report.to_json())
+    else:
+        console.table("", ("file", "", "frames", ""), report.rows())
+        console.result(report.summary())
+    return report.failed
 
 
 def info(

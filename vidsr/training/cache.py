@@ -31,13 +31,13 @@ from vidsr.progress import Advanced, Finished, Notice, Progress, Started
 from vidsr.training.clips import ClipRules, clips_of
 from vidsr.training.degradations import bicubic, degrade_still, degrade_video
 from vidsr.training.patches import Pictures, PictureTable, map_pixels
+from vidsr.video.source import VIDEO_SUFFIXES
 
 FORMAT = 1
 """Part of every key: raised when the same settings come to make other pictures."""
 
-VIDEOS = "mp4 m4v mov mkv webm avi mpg mpeg ts m2ts mts wmv flv ogv 3gp vob mxf y4m"
 STILLS = "png jpg jpeg webp"
-SUFFIXES = frozenset(f".{ending}" for ending in f"{VIDEOS} {STILLS}".split())
+SUFFIXES = VIDEO_SUFFIXES | {f".{ending}" for ending in STILLS.split()}
 """What is looked for in a folder; a file given by name is taken whatever it is called."""
 
 SAMPLE = 1 << 20

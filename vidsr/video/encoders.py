@@ -20,7 +20,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from vidsr.config import EncodeConfig
 from vidsr.cores import usable_cores
-from vidsr.errors import OutputError, UsageError
+from vidsr.errors import IncompatibleStreams, OutputError, UsageError
 from vidsr.frames import ColorSpec, VideoInfo
 from vidsr.video.color_tags import h273_tags
 from vidsr.video.containers import Container, codec_of, container_for
@@ -157,7 +157,7 @@ def resolve_encoding(info: VideoInfo, target: Path, config: EncodeConfig) -> Enc
     except UnknownCodecError as error:
         raise _unknown(encoder, config.codec) from error
     if codec.canonical_name not in container.video:
-        raise OutputError(
+        raise IncompatibleStreams(
             f"{target}: {target.suffix} does not hold {codec.canonical_name} video; use --codec "
             f"{' or '.join(name for name in CODECS if name in container.video)}, or an .mkv file"
         )

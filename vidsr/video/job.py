@@ -29,6 +29,8 @@ from vidsr.errors import InputError, JobError
 from vidsr.video.durable import disk_errors, sha256_of, sync_folder, write_whole
 from vidsr.video.writer import SegmentRecord, record_path
 
+JOB_SUFFIX = ".vidsr"
+"""Behind the name of an output: its job folder."""
 MANIFEST_NAME = "job.json"
 MANIFEST_FORMAT = 1
 PROVEN_NAME = "proven"
@@ -212,7 +214,7 @@ def remove_if_proven(output: Path) -> None:
 
 def job_folder(output: Path) -> Path:
     """The job folder of an output file."""
-    return output.with_name(output.name + ".vidsr")
+    return output.with_name(output.name + JOB_SUFFIX)
 
 
 def _same_file_mark(path: Path) -> bytes:

@@ -15,6 +15,12 @@ from vidsr.errors import InputError
 MAX_SIDE_PX = 16384
 """Largest width or height accepted: a frame beyond it would take gigabytes; H.264 ends at 8192."""
 
+_VIDEOS = (
+    "mp4 m4v mov mkv webm avi mpg mpeg m2v ts m2ts mts wmv asf flv f4v ogv ogm 3gp 3g2 vob mxf y4m nut"
+)
+VIDEO_SUFFIXES = frozenset(f".{ending}" for ending in _VIDEOS.split())
+"""Endings of the files that are taken for videos in a folder; one given by name may have any."""
+
 # Demuxers that open other files or the network as the file tells them to, or that take any text for the
 # screen of a terminal.
 _PLAYLISTS = {"applehttp", "concat", "concatf", "dash", "hls", "imf", "sdp", "webm_dash_manifest"}
