@@ -28,7 +28,7 @@ def test_everything_arrives_once_and_in_order() -> None:
     got: list[int] = []
     run_stages(
         lambda: parcels(500),
-        lambda parcel: Parcel(parcel.number * 2),
+        lambda items: (Parcel(item.number * 2) for item in items),
         lambda items: got.extend(item.number for item in items),
         limit=35,
         clocks=clocks(),
@@ -56,7 +56,7 @@ def test_a_fast_source_waits_for_a_slow_sink() -> None:
             with lock:
                 alive -= 1
 
-    run_stages(source, lambda parcel: parcel, sink, limit=40, clocks=clocks())
+    run_stages(source, lambda items: items, sink, limit=40, clocks=clocks())
     # Four wait in each of the two queues; each stage holds one more, and the sink one not yet counted.
     assert most <= 4 + 4 + 4
 
@@ -76,10 +76,11 @@ def test_an_error_in_any_stage_ends_all_and_is_raised_once(stage: str) -> None:
             raise LookupError("source")
         yield from parcels(10_000_000)
 
-    def failing_transform(parcel: Parcel) -> Parcel:
-        if stage == "transform":
-            raise LookupError("transform")
-        return parcel
+    def failing_transform(items: Iterable[Parcel]) -> Iterator[Parcel]:
+        for parcel in items:
+            if stage == "transform":
+                raise LookupError("transform")
+            yield parcel
 
     def failing_sink(items: Iterable[Parcel]) -> None:
         for count, _ in enumerate(items):
@@ -95,12 +96,33 @@ def test_an_error_in_any_stage_ends_all_and_is_raised_once(stage: str) -> None:
 def test_clocks_count_work_and_not_waiting() -> None:
     three = clocks()
 
-    def slow(parcel: Parcel) -> Parcel:
-        time.sleep(0.01)
-        return parcel
+    def slow(items: Iterable[Parcel]) -> Iterator[Parcel]:
+        for parcel in items:
+            time.sleep(0.01)
+            yield parcel
 
     run_stages(lambda: parcels(20), slow, lambda items: [None for _ in items], limit=20, clocks=three)
     decode, network, encode = (clock.busy_s for clock in three)
     assert network >= 0.2
     assert decode < network / 2
     assert encode < network / 2
+
+
+def test_a_stage_that_works_ahead_is_at_work_until_its_last_result() -> None:
+    three = clocks()
+
+    def ahead(items: Iterable[Parcel]) -> Iterator[Parcel]:
+        begun = list(items)  # takes all before it gives one
+        time.sleep(0.1)
+        yield from begun
+
+    got: list[int] = []
+    run_stages(
+        lambda: parcels(3),
+        ahead,
+        lambda items: got.extend(item.number for item in items),
+        limit=10,
+        clocks=three,
+    )
+    assert got == [0, 1, 2]
+    assert three[1].busy_s >= 0.1

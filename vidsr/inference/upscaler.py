@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 from vidsr.errors import OutOfMemory, VidsrError
 from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.inference.backend import Backend
+from vidsr.inference.lanes import Arrival, Lanes, lanes_of
+from vidsr.inference.ring import ring
 from vidsr.inference.tiling import Tile, least_tile, plan_tiles
 from vidsr.video import color
 
@@ -48,19 +51,51 @@ def plan_work(
     return WorkPlan(batch, tile)
 
 
+@dataclass(frozen=True)
+class Enlarged:
+    """A batch that has gone through the network, its planes on their way to the host."""
+
+    source: FrameBatch
+    color: ColorSpec
+    arrival: Arrival
+
+    def wait(self) -> FrameBatch:
+        """The enlarged frames at the source's times, on the CPU."""
+        return replace(self.source, planes=self.arrival.wait(), color=self.color)
+
+
 class Upscaler:
     """Enlarges batches with a backend; answers a lack of memory with smaller pieces, and remembers."""
 
     def __init__(
-        self, backend: Backend, plan: WorkPlan, target: ColorSpec, size: tuple[int, int] | None = None
+        self,
+        backend: Backend,
+        plan: WorkPlan,
+        target: ColorSpec,
+        size: tuple[int, int] | None = None,
+        lanes: Lanes | None = None,
     ) -> None:
         self.plan = plan
         self._backend = backend
         self._target = target  # colour of the planes that come out
         self._size = size  # (height, width) that comes out; None: what the backend's scale gives
+        self._lanes = lanes_of(backend.device) if lanes is None else lanes
 
     def __call__(self, batch: FrameBatch) -> FrameBatch:
         """The same frames, larger, in the target's colour, at the same times, on the CPU."""
+        return self._begin(batch).wait()
+
+    def stream(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
+        """The same for many batches in turn; a device with lanes of its own works on several at once."""
+        return ring(batches, self._begin, self._lanes.slots)
+
+    def _begin(self, batch: FrameBatch) -> Enlarged:
+        """Queue the work on a batch; on the CPU it is done on return."""
+        with self._lanes.computing():
+            return Enlarged(batch, self._target, self._lanes.down(self._planes(batch)))
+
+    def _planes(self, batch: FrameBatch) -> tuple[Tensor, ...]:
+        """The enlarged planes, on the backend's device; written to by nobody any more."""
         while True:
             try:
                 parts = [self._upscale(part) for part in batch.split(self.plan.batch)]
@@ -68,11 +103,11 @@ class Upscaler:
                 self.plan = self._smaller(batch.size, error)
             else:
                 break
-        planes = parts[0] if len(parts) == 1 else tuple(map(torch.cat, zip(*parts, strict=True)))
-        return replace(batch, planes=planes, color=self._target)
+        return parts[0] if len(parts) == 1 else tuple(map(torch.cat, zip(*parts, strict=True)))
 
     def _upscale(self, batch: FrameBatch) -> tuple[Tensor, ...]:
         tiles = plan_tiles(*batch.size, self.plan.tile, self._backend.receptive_radius)
+        batch = replace(batch, planes=self._lanes.up(batch.planes))
         return upscale_frames(batch, self._backend, tiles, self._target, self._size)
 
     def _smaller(self, size: tuple[int, int], error: OutOfMemory) -> WorkPlan:
@@ -95,13 +130,12 @@ def upscale_frames(
     target: ColorSpec,
     size: tuple[int, int] | None = None,
 ) -> tuple[Tensor, ...]:
-    """The planes of a batch, enlarged: uint8 or uint16 in the target's colour, on the CPU.
+    """The planes of a batch, enlarged: uint8 or uint16 in the target's colour, where the batch's are.
 
-    `size` is the (height, width) that comes out where it is not the backend's scale times the input's:
-    the result is then resized with an antialiasing filter. Raises OutOfMemory.
+    The batch's planes are on the backend's device. `size` is the (height, width) that comes out where
+    it is not the backend's scale times the input's: the result is then resized with an antialiasing
+    filter. Raises OutOfMemory.
     """
-    planes = tuple(plane.to(backend.device, non_blocking=True) for plane in batch.planes)
-    batch = replace(batch, planes=planes)
     lr = color.to_rgb(batch)
     if lr.dtype == torch.uint8 and target.depth > 8:
         lr = lr.float() / 255  # a deeper output must not pass through 8 bits
@@ -112,7 +146,7 @@ def upscale_frames(
     enlarged = color.to_planes(sr, target)
     if target.alpha:
         enlarged = (*enlarged, color.resize_alpha(batch, target, (sr.shape[1], sr.shape[2])))
-    return tuple(plane.to("cpu") for plane in enlarged)
+    return enlarged
 
 
 def upscale_tiled(lr: Tensor, backend: Backend, tiles: list[Tile]) -> Tensor:

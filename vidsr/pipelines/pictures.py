@@ -140,7 +140,7 @@ def upscale_to_pictures(
                 done += 1
                 progress(Advanced("upscale", done, slowest(clocks)))
 
-        run_stages(read, upscaler, write, limit=QUEUE_BYTES, clocks=clocks)
+        run_stages(read, upscaler.stream, write, limit=QUEUE_BYTES, clocks=clocks)
         progress(Finished("upscale"))
         for loss in losses:
             progress(Notice(loss))

@@ -82,7 +82,7 @@ def upscale_segments(
 
     run_stages(
         read,
-        upscaler,
+        upscaler.stream,
         write,
         limit=QUEUE_BYTES,
         clocks=clocks or (StageClock("decode"), StageClock("network"), StageClock("encode")),

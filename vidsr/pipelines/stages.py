@@ -109,7 +109,7 @@ class ByteQueue(Generic[Item]):
 
 def run_stages(
     source: Callable[[], Iterable[Item]],
-    transform: Callable[[Item], Result],
+    transform: Callable[[Iterable[Item]], Iterable[Result]],
     sink: Callable[[Iterable[Result]], None],
     *,
     limit: int,
@@ -117,6 +117,7 @@ def run_stages(
 ) -> None:
     """Pass everything of `source` through `transform` into `sink`, all three at once, in order.
 
+    `transform` takes items as it wants them, so that it may begin several before it gives a result.
     `limit` bounds the bytes waiting between two stages. The first error of any stage stops all of them
     and is raised here, once; so does KeyboardInterrupt in the calling thread, within STOP_WITHIN_S
     (a stage deep in a long call is left behind; it is a daemon and touches nothing finished).
@@ -137,12 +138,16 @@ def run_stages(
         before.close()
 
     def work() -> None:
-        for item in before:
-            working.working()
-            result = transform(item)
+        for result in transform(taken()):
             working.waiting()
             after.put(result)
+            working.working()
+        working.waiting()
         after.close()
+
+    def taken() -> Iterator[Item]:
+        yield from timed(before, working)
+        working.working()  # nothing more comes, but some may not be done yet
 
     def write() -> None:
         sink(timed(after, writing))

@@ -1,0 +1,44 @@
+"""LateLanes: a device without a card, as unkind to mistakes as a real one."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from vidsr.inference.lanes import Arrival, Planes
+
+
+@dataclass(frozen=True)
+class LateArrival:
+    """Planes that are read only when they are waited for: whoever wrote into them meanwhile shows."""
+
+    there: Planes
+    log: list[str]
+
+    def wait(self) -> Planes:
+        self.log.append("down")
+        return tuple(plane.clone() for plane in self.there)
+
+
+class LateLanes:
+    """Several slots on the CPU: uploads are copies, downloads happen as late as they may."""
+
+    def __init__(self, slots: int = 3) -> None:
+        self.slots = slots
+        self.log: list[str] = []
+        self._within = False
+
+    def up(self, planes: Planes) -> Planes:
+        assert self._within, "planes go up on behalf of work"
+        self.log.append("up")
+        return tuple(plane.clone() for plane in planes)
+
+    def computing(self) -> AbstractContextManager[object]:
+        self._within = True
+        return nullcontext()
+
+    def down(self, planes: Planes) -> Arrival:
+        assert all(plane.device == torch.device("cpu") for plane in planes)
+        return LateArrival(planes, self.log)

@@ -1,0 +1,79 @@
+"""Lanes: the processor's copy nothing; a card's copy all the while and mix nothing up."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from tests.inference.late_lanes import LateLanes
+from tests.inference.nearest import NearestBackend
+from tests.inference.test_upscaler import frames
+from vidsr.frames import ColorSpec, FrameBatch
+from vidsr.inference.lanes import CudaLanes, HostLanes, lanes_of
+from vidsr.inference.ring import ring
+from vidsr.inference.upscaler import Upscaler, WorkPlan
+
+
+def cuda_lanes() -> CudaLanes:
+    if not torch.cuda.is_available():
+        if os.environ.get("VIDSR_REQUIRE_GPU") == "1":
+            pytest.fail("VIDSR_REQUIRE_GPU=1, but PyTorch finds no NVIDIA GPU")
+        pytest.skip("PyTorch finds no NVIDIA GPU")
+    return CudaLanes(torch.device("cuda"))
+
+
+def test_the_processor_copies_nothing() -> None:
+    lanes = lanes_of(torch.device("cpu"))
+    assert isinstance(lanes, HostLanes)
+    planes = (torch.zeros(2, 3), torch.ones(4))
+    with lanes.computing():
+        assert lanes.up(planes) is planes
+        assert lanes.down(planes).wait() is planes
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("depth", [8, 10])
+def test_an_upscaler_gives_the_same_whatever_is_on_its_way(slots: int, depth: int) -> None:
+    """Repeated frames among them: a result may be used twice, but never written into."""
+    color = ColorSpec(depth=depth)
+    first, second = frames(2, 12, 10, color), frames(3, 12, 10, color)
+    # Two equal batches, two frames that differ in one pixel, and a shorter batch.
+    changed = FrameBatch(
+        tuple(plane.clone() for plane in first.planes), color, first.pts, first.time_base
+    )
+    changed.planes[0][1, 6, 5] = 20
+    batches = [first, first, changed, second, first]
+    lanes = LateLanes(slots)
+    plan = WorkPlan(2, None)
+    expected = [Upscaler(NearestBackend(2), plan, color)(batch) for batch in batches]
+    found = list(Upscaler(NearestBackend(2), plan, color, lanes=lanes).stream(batches))
+    assert [batch.pts for batch in found] == [batch.pts for batch in batches]
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine.color == color
+        assert all(map(torch.equal, mine.planes, theirs.planes))
+    assert lanes.log.count("down") == len(batches)
+    assert lanes.log.index("down") >= slots  # so many went up before the first came down
+
+
+@pytest.mark.gpu
+def test_a_card_mixes_nothing_up() -> None:
+    lanes = cuda_lanes()
+    sources = [torch.randint(0, 256, (4, 300, 500), dtype=torch.uint8) for _ in range(40)]
+    sources += [plane.to(torch.uint16) for plane in sources[:3]]
+
+    def begin(plane: torch.Tensor) -> object:
+        with lanes.computing():
+            (there,) = lanes.up((plane,))
+            busy = torch.rand(2048, 2048, device="cuda")
+            for _ in range(20):
+                busy = busy @ busy / 1024  # so that copies would overtake, were nothing in their way
+            return lanes.down((there, (there.int() * 2).flip(1)))
+
+    results = list(ring(sources, begin, lanes.slots))  # type: ignore[arg-type]
+    assert len(results) == len(sources)
+    for plane, (same, doubled) in zip(sources, results, strict=True):  # type: ignore[misc]
+        assert same.device.type == "cpu" and same.is_pinned()
+        assert torch.equal(same, plane)
+        assert torch.equal(doubled, (plane.int() * 2).flip(1))
