@@ -217,6 +217,18 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class ForecastConfig:
+    """Everything that `vidsr plan` can be asked for."""
+
+    upscale: UpscaleConfig  # the job whose cost is asked; nothing of it is done
+    seconds: float = 5.0  # that network and encoder are measured for each model and backend
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds <= 3600:
+            raise UsageError(f"--seconds must be above 0 and at most 3600, not {self.seconds:g}")
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """Everything that `vidsr evaluate` can be asked for: a model on pictures or clips, or two videos."""
 

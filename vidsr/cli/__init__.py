@@ -10,6 +10,7 @@ import typer
 from vidsr.cli.engines import build_engine, engines
 from vidsr.cli.measure import benchmark, evaluate
 from vidsr.cli.models import export, models
+from vidsr.cli.plan import plan
 from vidsr.cli.train import train
 from vidsr.cli.upscale import info, upscale
 from vidsr.console import Console
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (upscale, info, models, train, evaluate, benchmark, export):
+for command in (upscale, info, plan, models, train, evaluate, benchmark, export):
     app.command()(command)
 app.command("build-engine")(build_engine)
 app.add_typer(engines, name="engines")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -35,8 +36,58 @@ Codec = Annotated[
         help="h264, hevc, av1, prores, ffv1, or an FFmpeg encoder.", show_default="by container"
     ),
 ]
+Fps = Annotated[
+    str | None,
+    typer.Option(
+        help="Constant output rate, as 25 or 30000/1001.", show_default="every frame's own time"
+    ),
+]
+Deinterlace = Annotated[bool, typer.Option(help="Deinterlace interlaced input.")]
+Crf = Annotated[
+    float | None, typer.Option(help="Quality, lower is better.", show_default="visually transparent")
+]
+EncoderPreset = Annotated[str | None, typer.Option(help="The encoder's speed preset.")]
+PixFmt = Annotated[str | None, typer.Option(help="Output pixel format.", show_default="as the source")]
+EncoderOptions = Annotated[
+    list[str] | None, typer.Option(help="Further encoder options, key=value; repeatable.")
+]
+DropIncompatible = Annotated[
+    bool, typer.Option("--drop-incompatible", help="Leave out streams that the container cannot hold.")
+]
+LookedAt = Annotated[Path, typer.Argument(metavar="INPUT", help="Video to look at.")]
+WouldBeOutput = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="OUTPUT", help="Where it would go.", show_default="INPUT with _x4 in its name"
+    ),
+]
 NativeScale = Annotated[int, typer.Option("--scale", help="2 or 4.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of words.")]
+
+
+def beside(input: Path, scale: float | None) -> Path:
+    """Where the output of a video would go if nobody said: beside it, with the factor in its name."""
+    return input.with_name(f"{input.stem}_x{scale or 4:g}{input.suffix}")
+
+
+def rate(text: str | None) -> Fraction | None:
+    """The value of --fps; UsageError where it is no number."""
+    if text is None:
+        return None
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise UsageError(
+            f"--fps takes a number or a fraction such as 30000/1001, not {text!r}"
+        ) from error
+
+
+def pair(option: str) -> tuple[str, str]:
+    """Key and value of an --encoder-options; UsageError where it has not that form."""
+    key, equals, value = option.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--encoder-options takes key=value, not {option!r}")
+    return key, value
 
 
 def lpips_weights(alexnet: Path | None, heads: Path | None) -> tuple[Path, Path] | None:

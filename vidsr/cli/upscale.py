@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,6 @@ import typer
 from vidsr.cli import options
 from vidsr.cli.speaking import speaking, stop_on_sigterm
 from vidsr.console import Console
-from vidsr.errors import UsageError
 
 if TYPE_CHECKING:
     from vidsr.config import UpscaleConfig
@@ -45,28 +43,14 @@ def upscale(
     tile: options.Tile = None,
     batch: options.Batch = None,
     video_stream: options.VideoStream = None,
-    fps: Annotated[
-        str | None,
-        typer.Option(
-            help="Constant output rate, as 25 or 30000/1001.", show_default="every frame's own time"
-        ),
-    ] = None,
-    deinterlace: Annotated[bool, typer.Option(help="Deinterlace interlaced input.")] = True,
+    fps: options.Fps = None,
+    deinterlace: options.Deinterlace = True,
     codec: options.Codec = None,
-    crf: Annotated[
-        float | None, typer.Option(help="Quality, lower is better.", show_default="visually transparent")
-    ] = None,
-    preset: Annotated[str | None, typer.Option(help="The encoder's speed preset.")] = None,
-    pix_fmt: Annotated[
-        str | None, typer.Option(help="Output pixel format.", show_default="as the source")
-    ] = None,
-    encoder_options: Annotated[
-        list[str] | None, typer.Option(help="Further encoder options, key=value; repeatable.")
-    ] = None,
-    drop_incompatible: Annotated[
-        bool,
-        typer.Option("--drop-incompatible", help="Leave out streams that the container cannot hold."),
-    ] = False,
+    crf: options.Crf = None,
+    preset: options.EncoderPreset = None,
+    pix_fmt: options.PixFmt = None,
+    encoder_options: options.EncoderOptions = None,
+    drop_incompatible: options.DropIncompatible = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away what an interrupted run left, begin anew.")
@@ -106,7 +90,7 @@ def upscale(
             tile=tile,
             batch=batch,
             video_stream=video_stream,
-            fps=_rate(fps),
+            fps=options.rate(fps),
             deinterlace=deinterlace,
             drop_incompatible=drop_incompatible,
             overwrite=overwrite,
@@ -116,7 +100,7 @@ def upscale(
                 crf=crf,
                 preset=preset,
                 pixel_format=pix_fmt,
-                options=tuple(_pair(option) for option in encoder_options or ()),
+                options=tuple(options.pair(option) for option in encoder_options or ()),
             ),
         )
         if input.is_dir():
@@ -152,13 +136,8 @@ def _upscale_folder(config: UpscaleConfig, console: Console, *, json: bool) -> i
 
 
 def info(
-    input: Annotated[Path, typer.Argument(metavar="INPUT", help="Video to look at.")],
-    output: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="OUTPUT", help="Where it would go.", show_default="INPUT with _x4 in its name"
-        ),
-    ] = None,
+    input: options.LookedAt,
+    output: options.WouldBeOutput = None,
     scale: options.Scale = None,
     width: options.Width = None,
     height: options.Height = None,
@@ -176,7 +155,7 @@ def info(
 
         config = UpscaleConfig(
             input=input,
-            output=output or input.with_name(f"{input.stem}_x{scale or 4:g}{input.suffix}"),
+            output=output or options.beside(input, scale),
             scale=scale,
             width=width,
             height=height,
@@ -193,21 +172,3 @@ def info(
         console.table("\nStreams", ("#", "kind", "what", "in the output"), description.streams)
         for notice in description.notices:
             console.result(f"! {notice}")
-
-
-def _pair(option: str) -> tuple[str, str]:
-    key, equals, value = option.partition("=")
-    if not equals or not key:
-        raise UsageError(f"--encoder-options takes key=value, not {option!r}")
-    return key, value
-
-
-def _rate(text: str | None) -> Fraction | None:
-    if text is None:
-        return None
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise UsageError(
-            f"--fps takes a number or a fraction such as 30000/1001, not {text!r}"
-        ) from error

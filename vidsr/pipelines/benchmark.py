@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vidsr.config import BackendName, BenchmarkConfig, UpscaleConfig, UpscalePrecision
 from vidsr.errors import BackendUnavailable, InputError
@@ -18,7 +18,7 @@ from vidsr.inference.backend import Backend, open_backend
 from vidsr.inference.memory import free_bytes
 from vidsr.inference.tiling import plan_tiles
 from vidsr.inference.upscaler import Upscaler, WorkPlan, plan_work, upscale_tiled
-from vidsr.models.generator import Generator
+from vidsr.models.operations import operations_a_pixel
 from vidsr.models.weights import Weights, load_generator
 from vidsr.pipelines.benchmark_report import BenchmarkReport, Machine, NetworkTime, StageTime
 from vidsr.pipelines.machine import look_at_machine, matrix_peaks, peak_rss_bytes
@@ -118,29 +118,7 @@ def benchmark(config: BenchmarkConfig, progress: Progress = silent) -> Benchmark
 def gflop_a_frame(weights: Weights, height: int, width: int) -> float:
     """Billions of operations for a frame of (height, width) LR pixels; multiply and add are two."""
     generator = load_generator(weights, torch.device("cpu"))
-    return operations_a_pixel(generator) * height * width / 1e9
-
-
-def operations_a_pixel(generator: Generator) -> float:
-    """Operations of a forward pass for each LR pixel; multiply and add are two.
-
-    Those of the convolutions: the rest is below a hundredth.
-    """
-    side, operations = 16, 0
-
-    def count(module: nn.Module, _: object, out: Tensor) -> None:
-        nonlocal operations
-        assert isinstance(module, nn.Conv2d)
-        operations += 2 * module.weight.numel() * int(out.shape[-2]) * int(out.shape[-1])
-
-    # Really computed, on a picture of nothing: PyTorch's meta device would load its whole compiler.
-    network = Generator(generator.config)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(count)
-    with torch.inference_mode():
-        network(torch.zeros(1, 3, side, side))
-    return operations / side**2
+    return operations_a_pixel(generator.config) * height * width / 1e9
 
 
 def _with_peaks(machine: Machine) -> Machine:

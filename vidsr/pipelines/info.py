@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from vidsr.config import UpscaleConfig
-from vidsr.errors import OutputError
 from vidsr.frames import ColorSpec, VideoInfo
 from vidsr.inference.backend import choose_device
 from vidsr.pipelines.segment import Reader
-from vidsr.pipelines.upscale_plan import UpscalePlan, is_deinterlaced, open_reader, plan_upscale
+from vidsr.pipelines.upscale_plan import UpscalePlan, is_deinterlaced, open_reader, plan_anyhow
 from vidsr.video.plan import StreamPlan
 
 TRANSFERS = {16: "PQ (HDR)", 18: "HLG (HDR)"}
@@ -36,25 +35,24 @@ def describe(config: UpscaleConfig) -> Description:
     A container that cannot hold all streams is part of the description here, not an error.
     """
     with open_reader(config) as reader:
-        refusal: tuple[str, ...] = ()
-        try:
-            plan = plan_upscale(config, reader)
-        except OutputError as error:
-            refusal = (str(error),)
-            plan = plan_upscale(replace(config, drop_incompatible=True), reader)
-        info = reader.info
-        facts = (
-            ("input", f"{config.input}"),
-            ("video", _video(info, reader)),
-            ("colour", _color(info.color)),
-            ("output", f"{config.output}"),
-            ("becomes", _becomes(plan)),
-            ("model", f"{plan.weights.name} x{plan.weights.scale} on {choose_device(config)}"),
-            ("segments", f"{len(plan.segments)}, of {config.segment_s:g} s at most"),
-        )
-        return Description(
-            facts, tuple(_row(stream) for stream in plan.remux.streams), refusal + plan.notices
-        )
+        return describe_plan(config, reader, *plan_anyhow(config, reader))
+
+
+def describe_plan(
+    config: UpscaleConfig, reader: Reader, plan: UpscalePlan, refusal: str | None
+) -> Description:
+    """The same of a plan that was made already; `refusal` is why it is not quite that of the options."""
+    facts = (
+        ("input", f"{config.input}"),
+        ("video", _video(reader.info, reader)),
+        ("colour", _color(reader.info.color)),
+        ("output", f"{config.output}"),
+        ("becomes", _becomes(plan)),
+        ("model", f"{plan.weights.name} x{plan.weights.scale} on {choose_device(config)}"),
+        ("segments", f"{len(plan.segments)}, of {config.segment_s:g} s at most"),
+    )
+    notices = plan.notices if refusal is None else (refusal, *plan.notices)
+    return Description(facts, tuple(_row(stream) for stream in plan.remux.streams), notices)
 
 
 def _video(info: VideoInfo, reader: Reader) -> str:

@@ -18,7 +18,7 @@ from torch.nn import functional
 from vidsr.config import TrainConfig, TrainingBenchmarkConfig
 from vidsr.distributed import World
 from vidsr.models.generator import Generator
-from vidsr.pipelines.benchmark import operations_a_pixel
+from vidsr.models.operations import operations_a_pixel
 from vidsr.pipelines.machine import look_at_machine, product_gflops
 from vidsr.pipelines.training_benchmark_report import PARTS, TrainingBenchmarkReport
 from vidsr.progress import Advanced, Finished, Notice, Progress, Started, silent
@@ -89,7 +89,7 @@ def operations_a_patch(generator: Generator, patch: int) -> int:
     input needs none and is counted all the same (0.2 % of the paper's network); activations, loss,
     optimiser and average are not counted. 13.3 MFLOP an LR pixel for 16 blocks of 64 channels, x4.
     """
-    return round(3 * operations_a_pixel(generator) * patch**2)
+    return round(3 * operations_a_pixel(generator.config) * patch**2)
 
 
 def _run_updates(

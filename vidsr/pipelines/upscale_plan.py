@@ -104,6 +104,14 @@ def plan_upscale(config: UpscaleConfig, reader: Reader) -> UpscalePlan:
     return UpscalePlan(source, weights, output, encoding, remux, segments, rate)
 
 
+def plan_anyhow(config: UpscaleConfig, reader: Reader) -> tuple[UpscalePlan, str | None]:
+    """The plan, to look at: where the container cannot hold all streams, without those, and why."""
+    try:
+        return plan_upscale(config, reader), None
+    except OutputError as error:
+        return plan_upscale(replace(config, drop_incompatible=True), reader), str(error)
+
+
 def is_deinterlaced(reader: Reader) -> bool:
     """Whether what the reader gives was made progressive by it."""
     return isinstance(reader, VideoReader) and reader.deinterlacing

@@ -59,6 +59,7 @@ class Timeline:
     reorder: int = 0  # most frames that come later in the file and are shown earlier than one
     corrupt: int = 0  # packets the demuxer knows to be damaged
     step: int = 1  # ticks from one frame to the next at the nominal rate
+    bytes: int = 0  # of all packets of the stream
 
     @property
     def exact(self) -> bool:
@@ -183,7 +184,7 @@ def scan_timeline(path: Path, stream_index: int) -> Timeline:
         codec = stream.codec_context.codec.canonical_name
         entries: list[_Entry] = []
         keyframes: set[int] = set()
-        corrupt = 0
+        corrupt = size = 0
         demuxer = container.demux(stream)
         while True:
             try:
@@ -193,6 +194,7 @@ def scan_timeline(path: Path, stream_index: int) -> Timeline:
                 break
             if packet is None:
                 break
+            size += packet.size
             if packet.is_keyframe and packet.pts is not None:
                 keyframes.add(packet.pts)
             if counts_as_frame(packet, codec):
@@ -203,7 +205,7 @@ def scan_timeline(path: Path, stream_index: int) -> Timeline:
         timeline = _timeline(
             entries, stream, believe_times=container.format.name not in _WITHOUT_PRESENTATION_TIMES
         )
-        return replace(timeline, keyframes=tuple(sorted(keyframes)), corrupt=corrupt)
+        return replace(timeline, keyframes=tuple(sorted(keyframes)), corrupt=corrupt, bytes=size)
 
 
 class _Entry(NamedTuple):

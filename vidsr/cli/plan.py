@@ -1,0 +1,91 @@
+"""`vidsr plan`: what a job would take, measured on samples of the file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vidsr.cli import options
+from vidsr.cli.speaking import speaking, stop_on_sigterm
+from vidsr.console import Console
+
+
+def plan(
+    input: options.LookedAt,
+    output: options.WouldBeOutput = None,
+    scale: options.Scale = None,
+    width: options.Width = None,
+    height: options.Height = None,
+    model: options.Model = "auto",
+    detail: options.Detail = None,
+    backend: options.Backend = "auto",
+    precision: options.Precision = "auto",
+    tile: options.Tile = None,
+    batch: options.Batch = None,
+    video_stream: options.VideoStream = None,
+    fps: options.Fps = None,
+    deinterlace: options.Deinterlace = True,
+    codec: options.Codec = None,
+    crf: options.Crf = None,
+    preset: options.EncoderPreset = None,
+    pix_fmt: options.PixFmt = None,
+    encoder_options: options.EncoderOptions = None,
+    drop_incompatible: options.DropIncompatible = False,
+    seconds: Annotated[
+        float, typer.Option(help="About how long each model is measured on each backend.")
+    ] = 5.0,
+    json: options.Json = False,
+) -> None:
+    """Measure what upscale would take: time, memory, size and disk, for each model and backend here.
+
+    A few frames spread over the video are enlarged and encoded for real, and thrown away.
+    """
+    console = Console(quiet=json)
+    stop_on_sigterm()
+    with speaking(console):
+        from vidsr.config import (
+            BackendName,
+            EncodeConfig,
+            ForecastConfig,
+            UpscaleConfig,
+            UpscalePrecision,
+            one_of,
+        )
+
+        job = UpscaleConfig(
+            input=input,
+            output=output or options.beside(input, scale),
+            scale=scale,
+            width=width,
+            height=height,
+            model=model,
+            detail=detail,
+            backend=one_of(BackendName, backend, "--backend"),
+            precision=one_of(UpscalePrecision, precision, "--precision"),
+            tile=tile,
+            batch=batch,
+            video_stream=video_stream,
+            fps=options.rate(fps),
+            deinterlace=deinterlace,
+            drop_incompatible=drop_incompatible,
+            encode=EncodeConfig(
+                codec=codec,
+                crf=crf,
+                preset=preset,
+                pixel_format=pix_fmt,
+                options=tuple(options.pair(option) for option in encoder_options or ()),
+            ),
+        )
+        from vidsr.pipelines.forecast import forecast
+        from vidsr.pipelines.forecast_report import WAY_TITLES
+
+        found = forecast(ForecastConfig(job, seconds), console)
+        if json:
+            console.json(found.to_json())
+            return
+        console.facts((*found.description.facts, *found.facts))
+        console.table("\nStreams", ("#", "kind", "what", "in the output"), found.description.streams)
+        console.table("\nMeasured", WAY_TITLES, [way.row() for way in found.ways])
+        for notice in (*found.description.notices, *found.notices):
+            console.result(f"! {notice}")

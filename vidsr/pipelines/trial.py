@@ -1,0 +1,201 @@
+"""One model on one backend, tried on samples of the real video, for a process of its own.
+
+Network and encoder are measured in turn, each alone, because a few frames cannot show how they overlap:
+an encoder holds its first forty frames back. What they take together follows from both, see `Measured`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, cycle, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from vidsr.config import UpscaleConfig
+from vidsr.errors import InputError
+from vidsr.frames import FrameBatch, VideoInfo
+from vidsr.inference.backend import Backend, open_backend
+from vidsr.inference.memory import free_bytes
+from vidsr.inference.upscaler import Upscaler, plan_work
+from vidsr.models.weights import Weights
+from vidsr.pipelines.machine import peak_rss_bytes
+from vidsr.pipelines.samples import Run
+from vidsr.pipelines.segment import QUEUE_BYTES, Reader
+from vidsr.progress import Notice
+from vidsr.video.encoders import Encoding
+from vidsr.video.writer import VideoWriter
+
+LEAST_FRAMES = 2
+"""Of a run: the second shows what a frame takes that is predicted from another."""
+
+KEPT_BYTES = 2 * QUEUE_BYTES
+"""Of enlarged frames held at once: what waits in a job before and behind the network."""
+
+ENCODER_FRAMES = 72
+"""Frames that fill an encoder: x264's and x265's lookahead of 40 (preset medium), its threads and those
+held for reordering. Until then it has neither its speed nor its memory."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is tried, and on what."""
+
+    reader: Reader
+    runs: tuple[Run, ...]
+    weights: Weights
+    config: UpscaleConfig  # its backend is one by name
+    output: VideoInfo
+    encoding: Encoding
+    seconds: float  # that network and encoder are measured, each
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one frame takes here, each stage alone, and what the process needed."""
+
+    precision: str
+    frames: int  # that were enlarged
+    open_s: float  # weights, graph, first small call
+    network_s: float  # a frame, colour conversions included: wall time
+    network_cpu_s: float  # a frame, of all cores
+    encode_s: float  # a frame
+    encode_cpu_s: float
+    key_bytes: float  # of a frame that begins a segment, mean
+    other_bytes: float  # of any other frame, mean
+    peak_rss_bytes: int | None
+    device_bytes: int | None  # that the GPU had less at the end; other programs' changes included
+    filled: bool  # whether the encoder saw so many frames that its memory is all there
+    notices: tuple[str, ...]  # what the backend had to say
+
+
+def measure(trial: Trial) -> Measured:
+    """Enlarge the first frames of every run and encode them; the result is thrown away.
+
+    Raises what opening and running the backend, and the encoder, raise.
+    """
+    notices: list[str] = []
+    began, free = time.perf_counter(), _device_free()
+    info = trial.reader.info
+
+    def hear(event: object) -> None:
+        if isinstance(event, Notice):
+            notices.append(event.text)
+
+    with (
+        open_backend(trial.weights, trial.config, hear) as backend,
+        TemporaryDirectory(prefix="vidsr-plan-") as folder,
+    ):
+        opened_s = time.perf_counter() - began
+        work = plan_work(
+            (info.height, info.width),
+            backend,
+            free_bytes(backend.device),
+            trial.config.batch,
+            trial.config.tile,
+        )
+        size = trial.output.height, trial.output.width
+        upscaler = Upscaler(backend, work, trial.encoding.color, size)
+        bench = _Bench(trial, backend, upscaler, Path(folder))
+        bench.run()
+        return bench.result(opened_s, free, tuple(notices))
+
+
+class _Bench:
+    """The trial under way, and what was measured of it so far."""
+
+    def __init__(self, trial: Trial, backend: Backend, upscaler: Upscaler, folder: Path) -> None:
+        self._trial, self._backend, self._upscaler = trial, backend, upscaler
+        self._path = folder / f"trial{trial.encoding.segment_suffix}"
+        self._calls: list[tuple[int, float, float]] = []  # frames, wall and processor seconds
+        self._keys: list[float] = []
+        self._others: list[float] = []
+        self._encoded = 0, 0.0, 0.0  # frames, wall and processor seconds
+
+    def run(self) -> None:
+        """Every run in turn; the last one's frames fill the encoder."""
+        trial = self._trial
+        frames: list[FrameBatch] = []
+        for run in trial.runs:
+            frames = self._enlarge(run, trial.seconds / len(trial.runs)) or frames
+            if not frames:
+                continue
+            first = self._encode(frames[:1])
+            self._keys.append(first)
+            if len(frames) > 1:
+                self._others.append((self._encode(frames) - first) / (len(frames) - 1))
+            if sum(wall for _, wall, _ in self._calls) > 2 * trial.seconds:
+                break  # a frame takes longer than was meant for all of them
+        if not frames:
+            raise InputError(f"{trial.config.input}: not one frame could be decoded; is it damaged?")
+        wall, cpu = time.perf_counter(), time.process_time()
+        count = 0
+
+        def counted() -> Iterator[FrameBatch]:
+            nonlocal count
+            # There and back again, so that neighbours stay neighbours.
+            for frame in islice(cycle(chain(frames, frames[-2:0:-1])), ENCODER_FRAMES):
+                if count > LEAST_FRAMES and time.perf_counter() - wall > trial.seconds:
+                    return
+                count += 1
+                yield frame
+
+        self._encode(counted())
+        self._encoded = count, time.perf_counter() - wall, time.process_time() - cpu
+
+    def result(self, open_s: float, free: int | None, notices: tuple[str, ...]) -> Measured:
+        """The means of all that was measured."""
+        calls = self._calls[1:] or self._calls  # the first one also compiles and allocates
+        count = sum(frames for frames, _, _ in calls)
+        encoded, encode_s, encode_cpu_s = self._encoded
+        left = _device_free() if self._backend.device.type == "cuda" else None
+        return Measured(
+            precision=self._backend.precision,
+            frames=sum(frames for frames, _, _ in self._calls),
+            open_s=open_s,
+            network_s=sum(wall for _, wall, _ in calls) / count,
+            network_cpu_s=sum(cpu for _, _, cpu in calls) / count,
+            encode_s=encode_s / encoded,
+            encode_cpu_s=encode_cpu_s / encoded,
+            key_bytes=sum(self._keys) / len(self._keys),
+            other_bytes=sum(self._others) / len(self._others) if self._others else self._keys[0],
+            peak_rss_bytes=peak_rss_bytes(),
+            device_bytes=None if free is None or left is None else max(0, free - left),
+            filled=encoded == ENCODER_FRAMES,
+            notices=notices,
+        )
+
+    def _enlarge(self, run: Run, seconds: float) -> list[FrameBatch]:
+        """The first frames of a run, enlarged, one by one; as many as time and memory allow."""
+        kept: list[FrameBatch] = []
+        spent = 0.0
+        batches = self._trial.reader.batches(
+            self._upscaler.plan.batch, start_pts=run.start_pts, end_pts=run.end_pts
+        )
+        for batch in batches:
+            wall, cpu = time.perf_counter(), time.process_time()
+            larger = self._upscaler(batch)
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            self._calls.append((len(batch), wall, cpu))
+            kept += larger.split(1)
+            spent += wall
+            held = sum(frame.nbytes for frame in kept)
+            if len(kept) >= LEAST_FRAMES and (spent >= seconds or held >= KEPT_BYTES):
+                break
+        return kept
+
+    def _encode(self, frames: Iterator[FrameBatch] | list[FrameBatch]) -> int:
+        """Bytes of a segment of these frames."""
+        output = self._trial.output
+        with VideoWriter(self._path, output, self._trial.encoding) as writer:
+            for number, frame in enumerate(frames):
+                writer.write(replace(frame, pts=(number,), durations=(), time_base=output.time_base))
+        return self._path.stat().st_size
+
+
+def _device_free() -> int | None:
+    """Free bytes of the GPU, None where there is none."""
+    return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else None
