@@ -147,6 +147,26 @@ class Decoding:
                 self.damage += frame.is_corrupt and not packet.is_corrupt
                 yield frame
 
+    def keyframe(self, pts: int) -> VideoFrame | None:
+        """The picture of the keyframe at exactly this time, decoded alone; None where it cannot be had.
+
+        A seek and one picture, however far apart keyframes are: for looking a file over. A keyframe of
+        an open group is complete by itself. May be called again and again, for any times.
+        """
+        context = self.stream.codec_context
+        try:
+            context.flush_buffers()
+            self._container.seek(pts, stream=self.stream)
+            for packet in self.packets():
+                if packet.pts == pts and packet.is_keyframe:
+                    frames = [*context.decode(packet), *context.decode(None)]
+                    return frames[0] if frames else None
+                if packet.is_keyframe and packet.pts is not None and packet.pts > pts:
+                    return None
+        except av.FFmpegError:
+            pass  # a damaged place: another keyframe will do as well
+        return None
+
     def frames_from(
         self, pts: int, timeline: Timeline, *, run_up: int = 0
     ) -> Iterator[VideoFrame] | None:

@@ -1,0 +1,44 @@
+"""What came of `vidsr sample` and `vidsr compare`, for people and for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PageReport:
+    """A page and what is on it."""
+
+    page: str
+    bytes: int  # of the page
+    pictures: int  # PNG files beside it
+    size: tuple[int, int]  # width, height of the enlarged frames, pixels
+    versions: tuple[str, ...]
+    times_s: tuple[float, ...]  # of the frames, after the first of the video
+    quality: int | None  # of the page's WebP pictures; None: exact
+    seconds: float  # wall time
+    frame_seconds: Mapping[str, float]  # of computing one frame, by version; empty for compare
+    measures: Mapping[str, Mapping[str, float | None]]  # means, by video; empty for sample
+    clip: str | None = None  # the side-by-side video
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    def summary(self) -> str:
+        """A few lines for a person."""
+        count = len(self.times_s)
+        lines = [
+            f"{self.page}: {count} frame{'s' * (count != 1)} of {self.size[0]}x{self.size[1]}, "
+            f"{', '.join(self.versions)}; {self.bytes / 1e6:.1f} MB, "
+            f"{self.pictures} PNG files beside it, in {self.seconds:.1f} s"
+        ]
+        for name, means in self.measures.items():
+            told = ", ".join(f"{key} {value:.4g}" for key, value in means.items() if value is not None)
+            lines.append(f"{name}: {told}")
+        if self.clip is not None:
+            lines.append(f"{self.clip}: the same, moving, side by side")
+        lines.append("open it in a browser; it needs no network")
+        return "\n".join(lines)
