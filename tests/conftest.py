@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
 
+import pytest
 import torch
 
 # Small tensors gain nothing from a second thread, and on a busy machine lose much to it.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is measured under the load of a test run is no finding about this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDSR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 class _SignalStack(ctypes.Structure):

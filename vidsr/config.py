@@ -49,6 +49,7 @@ class UpscaleConfig:
     detail: float | None = None  # 0 (faithful) to 1 (detailed); None: the model's own choice
     backend: BackendName = "auto"
     precision: UpscalePrecision = "auto"  # fp16 on CUDA; on a CPU int8 where calibrated, else fp32
+    compile: bool = False  # cuda and cpu: also try torch.compile, seconds to a minute more at the start
     # Where the store has no TensorRT engine for a size: go on with PyTorch until one is built, wait for
     # it, or build none.
     engine_build: EngineBuild = "background"
@@ -336,6 +337,7 @@ class BenchmarkConfig:
     detail: float | None = None  # 0 (faithful) to 1 (detailed); None: the model's own choice
     backend: BackendName = "auto"
     precision: UpscalePrecision = "auto"
+    compile: bool = False  # also try torch.compile
     tile: int | None = None  # side of a tile in LR pixels; None: whole frames where they fit
     batch: int | None = None  # frames a call; None: what fits
     container: str = ".mp4"  # of the output that is thrown away; chooses the codec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,13 @@ import torch
 from tests.inference.nearest import NearestBackend
 from vidsr.config import UpscaleConfig, UpscalePrecision
 from vidsr.errors import BackendUnavailable, UsageError
-from vidsr.inference.backend import Backend, open_backend
+from vidsr.inference.backend import Backend, Call, open_backend
 from vidsr.inference.calibration import Calibration
 from vidsr.inference.engines import EngineStore
 from vidsr.inference.quantisation import measure_ranges
 from vidsr.inference.tensorrt_backend import TensorrtBackend
 from vidsr.inference.torch_backend import TorchBackend
+from vidsr.inference.variants import offered
 from vidsr.models.generator import Generator, GeneratorConfig
 from vidsr.models.weights import Weights, find_weights, load_generator, save_weights
 from vidsr.progress import Event, Notice, silent
@@ -31,9 +33,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     return find_weights(str(path), 2)
 
 
-def cuda(weights: Weights) -> Backend:
+def in_variant(weights: Weights, device: str, variant: str) -> Backend:
+    backend = TorchBackend(weights, torch.device(device))
+    backend.use(variant, Call(1, 24, 24, torch.uint8))
+    return backend
+
+
+def cuda(weights: Weights, variant: str = "rewritten") -> Backend:
     try:
-        return TorchBackend(weights, torch.device("cuda"))
+        return in_variant(weights, "cuda", variant)
     except BackendUnavailable as reason:
         if os.environ.get("VIDSR_REQUIRE_GPU") == "1":
             pytest.fail(f"VIDSR_REQUIRE_GPU=1, but {reason}")
@@ -73,18 +81,24 @@ def tensorrt(weights: Weights) -> Backend:
     return backend
 
 
+CUDA_VARIANTS = offered(torch.device("cuda"), compiled=False)
+
 BACKENDS: dict[str, Callable[[Weights], Backend]] = {
     "nearest": lambda weights: NearestBackend(weights.scale),
     "cpu": lambda weights: TorchBackend(weights, torch.device("cpu")),
+    "cpu-plain": lambda weights: in_variant(weights, "cpu", "plain"),
     "cpu-bf16": lambda weights: TorchBackend(weights, torch.device("cpu"), "bf16"),
     "openvino": openvino,
     "openvino-int8": lambda weights: openvino(weights, "int8"),
-    "cuda": cuda,
+    **{f"cuda-{variant}": partial(cuda, variant=str(variant)) for variant in CUDA_VARIANTS},
     "tensorrt": tensorrt,
 }
 
 
-MARKS = {"cuda": [pytest.mark.gpu], "tensorrt": [pytest.mark.gpu, pytest.mark.tensorrt]}
+MARKS = {
+    **{name: [pytest.mark.gpu] for name in BACKENDS if name.startswith("cuda")},
+    "tensorrt": [pytest.mark.gpu, pytest.mark.tensorrt],
+}
 
 
 @pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in BACKENDS])
@@ -131,7 +145,7 @@ def test_the_input_is_left_alone(backend: Backend) -> None:
     assert torch.equal(lr, before)
 
 
-@pytest.mark.parametrize("name", ["cpu", "cpu-bf16", "openvino", "openvino-int8", *MARKS])
+@pytest.mark.parametrize("name", ["cpu", "cpu-plain", "cpu-bf16", "openvino", "openvino-int8", *MARKS])
 def test_network_backends_agree_with_the_generator(name: str, weights: Weights) -> None:
     backend = BACKENDS[name](weights)
     lr = torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8)
@@ -139,7 +153,7 @@ def test_network_backends_agree_with_the_generator(name: str, weights: Weights) 
     expected = plain.mul(255).round().clamp(0, 255).permute(0, 2, 3, 1)
     # bf16 has 8 bits of mantissa: two levels of 255 near white. fp16 and fp32 must round alike; another
     # order of sums may turn a value that lies between two levels. 8 bits: some steps of 1/256.
-    tolerance = {"cpu": 0, "cpu-bf16": 3, "openvino-int8": 6}.get(name, 1)
+    tolerance = {"cpu-plain": 0, "cpu-bf16": 3, "openvino-int8": 6}.get(name, 1)
     difference = (backend(lr.to(backend.device)).cpu().float() - expected).abs().max()
     assert difference <= tolerance
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vidsr.pipelines.training_benchmark_report import TrainingBenchmarkReport
 
 OF_UPSCALE = {"frames", "model", "detail", "backend", "tile", "codec", "container", "compare"}
-OF_TRAIN = {"updates", "patch", "device", "compile", "threads", "seed"}
+OF_TRAIN = {"updates", "patch", "device", "threads", "seed"}
 """Options of `vidsr benchmark` that one of its two kinds alone has."""
 
 
@@ -122,7 +122,8 @@ def benchmark(
     ] = None,
     device: Annotated[str, typer.Option(help="With --train: auto, cpu or cuda.")] = "auto",
     compile: Annotated[
-        bool, typer.Option("--compile", help="With --train: compile the generator.")
+        bool,
+        typer.Option("--compile", help="As for upscale; with --train, compile the generator."),
     ] = False,
     threads: Annotated[
         int, typer.Option(help="With --train: of the CPU; 0 as PyTorch decides.", show_default="0")
@@ -182,6 +183,7 @@ def benchmark(
                 detail=detail,
                 backend=one_of(BackendName, backend, "--backend"),
                 precision=one_of(UpscalePrecision, precision, "--precision"),
+                compile=compile,
                 tile=tile,
                 batch=batch,
                 container=container,

@@ -21,6 +21,12 @@ Detail = Annotated[
 ]
 Backend = Annotated[str, typer.Option(help="auto, tensorrt, cuda, openvino or cpu.")]
 Precision = Annotated[str, typer.Option(help="auto, fp16, bf16, fp32 or int8.")]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile", help="cuda and cpu: also try torch.compile; faster or not, it takes a while first."
+    ),
+]
 Tile = Annotated[
     int | None,
     typer.Option(help="Side of a tile in input pixels.", show_default="whole frames that fit"),

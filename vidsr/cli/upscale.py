@@ -37,6 +37,7 @@ def upscale(
     detail: options.Detail = None,
     backend: options.Backend = "auto",
     precision: options.Precision = "auto",
+    compile: options.Compile = False,
     engine_build: Annotated[
         str, typer.Option(help="Missing TensorRT engines: background, wait or never.")
     ] = "background",
@@ -86,6 +87,7 @@ def upscale(
             detail=detail,
             backend=one_of(BackendName, backend, "--backend"),
             precision=one_of(UpscalePrecision, precision, "--precision"),
+            compile=compile,
             engine_build=one_of(EngineBuild, engine_build, "--engine-build"),
             tile=tile,
             batch=batch,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, get_args
+from typing import TYPE_CHECKING, Protocol, Self, get_args, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -82,6 +82,34 @@ class Backend(Protocol):
     ) -> None: ...
 
 
+@dataclass(frozen=True)
+class Call:
+    """What a backend is given again and again: frames of one shape."""
+
+    frames: int
+    height: int  # LR pixels
+    width: int
+    dtype: torch.dtype  # uint8, or float32 in [0, 1]
+
+    def __str__(self) -> str:
+        kind = "bytes" if self.dtype == torch.uint8 else "floats"
+        return f"{self.frames}x{self.height}x{self.width} {kind}"
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A backend that has several ways to compute its network, equal but for the last bits."""
+
+    def tune(self, call: Call) -> str:
+        """Name of the fastest way for such calls here: found out once, then remembered."""
+
+    def use(self, way: str, call: Call) -> None:
+        """Compute in this way from now on, and be ready for such calls; others are taken too.
+
+        Raises BackendUnavailable where it cannot be had on this machine.
+        """
+
+
 def choose_device(config: UpscaleConfig) -> str:
     """The kind of device that the ladder will most likely end on, without opening anything.
 
@@ -132,7 +160,7 @@ def _open(name: BackendName, weights: Weights, config: UpscaleConfig, progress: 
     else:
         from vidsr.inference.torch_backend import TorchBackend
 
-        backend = TorchBackend(weights, torch.device(name), config.precision)
+        backend = TorchBackend(weights, torch.device(name), config.precision, compiled=config.compile)
     with torch.inference_mode():
         backend(torch.zeros(1, 32, 32, 3, dtype=torch.uint8, device=backend.device))
     return backend

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from vidsr.errors import OutputError
-from vidsr.video.durable import write_whole
+from vidsr.inference.findings import measured_once
 
 BYTE_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 """Linux's names for instructions that multiply bytes and add the products up in 32 bits in one step."""
@@ -31,30 +29,21 @@ def bytes_pay(
 ) -> bool:
     """Whether 8 bits are worth it here; `measure` gives their share of fp32's time.
 
-    Measured once for each `subject` and kept in the file `memory`: two runs of one command must decide
-    alike, or the second could not go on where the first stopped. Where the file cannot be written the
-    question is asked anew each time.
+    Measured once for each `subject` and kept in the file `memory`.
     """
     if multiplies_bytes(cpuinfo):
         return True
-    key = f"{subject} on {platform.machine()} {platform.processor()}".strip()
-    known = _recall(memory)
-    if key not in known:
-        known[key] = measure()
-        try:
-            memory.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(memory, json.dumps(known, indent=1).encode())
-        except (OSError, OutputError):
-            pass  # a read-only home: a slower start, nothing worse
-    return known[key] <= WORTH
+    key = f"{subject} on {processor_name(cpuinfo)}"
+    return measured_once(memory, key, lambda: {"share": measure()})["share"] <= WORTH
 
 
-def _recall(memory: Path) -> dict[str, float]:
-    """What earlier runs measured; empty where nothing can be read."""
-    try:
-        return {str(key): float(share) for key, share in json.loads(memory.read_bytes()).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """What this machine's processor calls itself; its architecture where it does not."""
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _words(cpuinfo: Path) -> list[str]:

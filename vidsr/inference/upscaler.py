@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vidsr.errors import OutOfMemory, VidsrError
 from vidsr.frames import ColorSpec, FrameBatch
-from vidsr.inference.backend import Backend
+from vidsr.inference.backend import Backend, Call
 from vidsr.inference.lanes import Arrival, Lanes, lanes_of
 from vidsr.inference.ring import ring
 from vidsr.inference.tiling import Tile, least_tile, plan_tiles
@@ -23,6 +23,16 @@ class WorkPlan:
 
     batch: int  # frames
     tile: int | None  # side in LR pixels; None: whole frames
+
+    def usual_call(self, size: tuple[int, int], source: ColorSpec, target: ColorSpec) -> Call:
+        """What the network is given for most of a video of (height, width) frames."""
+        height, width = (min(length, self.tile or length) for length in size)
+        return Call(self.batch, height, width, network_dtype(source, target))
+
+
+def network_dtype(source: ColorSpec, target: ColorSpec) -> torch.dtype:
+    """What the network is given: bytes only where both sides have no more, else float32."""
+    return torch.uint8 if max(source.depth, target.depth) == 8 else torch.float32
 
 
 def plan_work(
@@ -137,7 +147,7 @@ def upscale_frames(
     filter. Raises OutOfMemory.
     """
     lr = color.to_rgb(batch)
-    if lr.dtype == torch.uint8 and target.depth > 8:
+    if lr.dtype != network_dtype(batch.color, target):
         lr = lr.float() / 255  # a deeper output must not pass through 8 bits
     sr = upscale_tiled(lr, backend, tiles)
     del lr

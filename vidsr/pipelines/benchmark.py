@@ -60,6 +60,7 @@ def benchmark(config: BenchmarkConfig, progress: Progress = silent) -> Benchmark
             detail=config.detail,
             backend=config.backend,
             precision=config.precision,
+            compile=config.compile,
             tile=config.tile,
             batch=config.batch,
             drop_incompatible=True,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
 
 from vidsr.cores import usable_cores
+from vidsr.inference.processor import processor_name
 from vidsr.pipelines.benchmark_report import Machine
 
 SIDE = 2048
@@ -32,7 +31,7 @@ def look_at_machine() -> Machine:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # before the products below
     fp32, int8 = matrix_peaks()
     return Machine(
-        processor=_processor(),
+        processor=processor_name(),
         cores=usable_cores(),
         threads=torch.get_num_threads(),
         memory_bytes=_memory(),
@@ -101,15 +100,6 @@ def _best_gflops(product: Callable[[], object], side: int = SIDE) -> float:
         product()
         fastest = min(fastest, time.perf_counter() - began)
     return 2 * side**3 / fastest / 1e9
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _memory() -> int | None:

@@ -113,6 +113,7 @@ def upscale_to_pictures(
             backend,
             weights,
             size=size,
+            target=color,
             encoding={"format": config.output.suffix.lower(), "color": str(color)},
             chosen={},
         ) as job,

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from vidsr.config import UpscaleConfig
-from vidsr.inference.backend import Backend
+from vidsr.frames import ColorSpec
+from vidsr.inference.backend import Backend, Tunable
 from vidsr.inference.memory import free_bytes
-from vidsr.inference.upscaler import plan_work
+from vidsr.inference.upscaler import WorkPlan, plan_work
 from vidsr.models.weights import Weights
 from vidsr.pipelines.segment import Reader
 from vidsr.video.encoders import codec_versions
@@ -27,6 +28,7 @@ def open_job(
     weights: Weights,
     *,
     size: tuple[int, int],
+    target: ColorSpec,
     encoding: Mapping[str, Any],
     segments: Sequence[tuple[int | None, int | None]] = (),
     chosen: Mapping[str, Any],
@@ -34,14 +36,16 @@ def open_job(
 ) -> Job:
     """Begin the job of this output, or take up what an earlier run of the same command left.
 
-    `size` is the output's (height, width). How much goes through the network at once and with how many
-    threads is chosen by the first run and kept by the others: it can change the last bit of a sum.
+    `size` is the output's (height, width), `target` its colour. How much goes through the network at
+    once, with how many threads and in which way it is computed is chosen by the first run and kept by
+    the others: it can change the last bit of a sum.
     Raises JobError where the folder belongs to other settings, another input or other software.
     """
     info = reader.info
     work = plan_work(
         (info.height, info.width), backend, free_bytes(backend.device), config.batch, config.tile
     )
+    call = work.usual_call((info.height, info.width), info.color, target)
     identity = JobIdentity(
         input=_fingerprint(config, reader),
         settings={
@@ -72,12 +76,30 @@ def open_job(
             "batch": work.batch,
             "tile": work.tile,
             "torch_threads": torch.get_num_threads(),
+            "way": backend.tune(call) if isinstance(backend, Tunable) else None,
         },
         restart=config.restart,
         segment_suffix=segment_suffix,
     )
-    torch.set_num_threads(job.chosen["torch_threads"])
+    compute_as_chosen(job.chosen, backend, (info.height, info.width), info.color, target)
     return job
+
+
+def compute_as_chosen(
+    chosen: Mapping[str, Any],
+    backend: Backend,
+    size: tuple[int, int],
+    source: ColorSpec,
+    target: ColorSpec,
+) -> None:
+    """Make this process compute as a job's first run did; `size` is the source's (height, width).
+
+    Raises BackendUnavailable where it cannot.
+    """
+    torch.set_num_threads(chosen["torch_threads"])
+    if isinstance(backend, Tunable):
+        work = WorkPlan(chosen["batch"], chosen["tile"])
+        backend.use(chosen["way"], work.usual_call(size, source, target))
 
 
 def _fingerprint(config: UpscaleConfig, reader: Reader) -> dict[str, Any]:

@@ -155,6 +155,7 @@ def _open_job(config: UpscaleConfig, plan: UpscalePlan, reader: Reader, backend:
         backend,
         plan.weights,
         size=(plan.output.height, plan.output.width),
+        target=plan.encoding.color,
         encoding=encoding,
         segments=[(segment.start_pts, segment.end_pts) for segment in plan.segments],
         chosen={"threads": threads},
