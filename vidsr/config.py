@@ -55,6 +55,7 @@ class UpscaleConfig:
     engine_build: EngineBuild = "background"
     tile: int | None = None  # side of a tile in LR pixels; None: whole frames where they fit
     batch: int | None = None  # frames a call; None: what fits
+    skip: bool = True  # do not compute again what the frame before already shows; changes no bit
     video_stream: int | None = None  # which video stream, counted from 0; None: the container's default
     fps: Fraction | None = None  # constant output rate; None keeps every frame at its own time
     deinterlace: bool = True  # interlaced input only

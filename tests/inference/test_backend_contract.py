@@ -127,6 +127,17 @@ def test_same_input_same_output(backend: Backend) -> None:
     assert torch.equal(backend(lr), backend(lr.clone()))
 
 
+def test_a_result_is_the_caller_s_own(backend: Backend) -> None:
+    lr = torch.randint(0, 256, (1, 24, 24, 3), dtype=torch.uint8).to(backend.device)
+    first = backend(lr)
+    kept = first.clone()
+    backend(255 - lr)
+    assert torch.equal(first, kept)
+    with torch.inference_mode():
+        first.zero_()
+    assert torch.equal(backend(lr), kept)
+
+
 def test_frames_of_a_batch_do_not_mix(backend: Backend) -> None:
     lr = torch.randint(0, 256, (2, 24, 24, 3), dtype=torch.uint8).to(backend.device)
     alone = backend(lr[1:].contiguous())

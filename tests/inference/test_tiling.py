@@ -5,9 +5,8 @@ import torch
 
 from tests.inference.nearest import NearestBackend
 from vidsr.inference.backend import SizeLimits
-from vidsr.inference.tiling import least_tile, plan_tiles
+from vidsr.inference.tiling import least_tile, plan_tiles, upscale_tiled
 from vidsr.inference.torch_backend import TorchBackend
-from vidsr.inference.upscaler import upscale_tiled
 from vidsr.models.generator import Generator, GeneratorConfig
 from vidsr.models.weights import find_weights, save_weights
 

@@ -328,3 +328,42 @@ def test_bad_output_is_refused_before_the_first_frame(tmp_path: Path) -> None:
         assert not list(tmp_path.glob("*.vidsr"))
     run(source, tmp_path / "out.mp4", drop_incompatible=True)
     run(source, tmp_path / "out.mkv")
+
+
+def still_film(path: Path) -> Path:
+    """Ten pictures, each shown three times, lossless: what repeats is equal to the bit."""
+    numbers = [number for number in range(10) for _ in range(3)]
+    return make_video(path, frames=numbers, codec="ffv1")
+
+
+def test_repeated_frames_are_computed_once_and_all_are_there(tmp_path: Path) -> None:
+    source = still_film(tmp_path / "in.mkv")
+    skipped = run(source, tmp_path / "a.mkv", segment_frames=7)
+    computed = run(source, tmp_path / "b.mkv", segment_frames=7, skip=False)
+    assert digest(tmp_path / "a.mkv") == digest(tmp_path / "b.mkv")
+    assert skipped.work.frames == computed.work.frames == 30
+    assert (skipped.work.repeated, computed.work.repeated) == (20, 0)
+    assert (skipped.work.network, computed.work.network) == (10, 30)
+    assert (
+        "skipped 67 % of the network's work: 20 of 30 frames equal the one before" in skipped.summary()
+    )
+    assert "skipped" not in computed.summary()
+    assert skipped.to_json()["work"]["repeated"] == 20
+
+
+def test_a_run_that_skips_goes_on_where_one_that_does_not_was_stopped(tmp_path: Path) -> None:
+    source = still_film(tmp_path / "in.mkv")
+    run(source, tmp_path / "whole.mkv", segment_frames=7)
+    with pytest.raises(Stop):
+        run(source, tmp_path / "out.mkv", stopping_after(16), segment_frames=7, skip=False)
+    report = run(source, tmp_path / "out.mkv", segment_frames=7)
+    assert report.resumed_frames >= 14
+    assert digest(tmp_path / "out.mkv") == digest(tmp_path / "whole.mkv")
+    assert report.work.frames == 30 - report.resumed_frames
+
+
+def test_repeats_of_a_constant_rate_are_no_extra_work(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mkv", frames=8, rate=10, codec="ffv1")
+    report = run(source, tmp_path / "out.mkv", fps=Fraction(30))
+    assert report.frames == 24
+    assert report.work.frames == report.work.network == 8

@@ -43,6 +43,9 @@ def upscale(
     ] = "background",
     tile: options.Tile = None,
     batch: options.Batch = None,
+    skip: Annotated[
+        bool, typer.Option(help="Do not compute what did not change since the frame before.")
+    ] = True,
     video_stream: options.VideoStream = None,
     fps: options.Fps = None,
     deinterlace: options.Deinterlace = True,
@@ -91,6 +94,7 @@ def upscale(
             engine_build=one_of(EngineBuild, engine_build, "--engine-build"),
             tile=tile,
             batch=batch,
+            skip=skip,
             video_stream=video_stream,
             fps=options.rate(fps),
             deinterlace=deinterlace,

@@ -28,6 +28,8 @@ class SizeLimits:
     greatest: int | None = None  # largest height and width
     multiple: int = 1  # height and width are multiples of this
     batch: int | None = None  # most frames in a call
+    # Whether a size is made ready at length, as an engine is: then none should come beside the frames'.
+    prepared: bool = False
 
 
 class Backend(Protocol):
@@ -68,7 +70,8 @@ class Backend(Protocol):
     def __call__(self, lr: Tensor) -> Tensor:
         """Enlarge (N, h, w, 3) to (N, scale*h, scale*w, 3), clamped.
 
-        uint8 for 8-bit video; floating in [0, 1] for deeper video; the same dtype comes out.
+        uint8 for 8-bit video; floating in [0, 1] for deeper video; the same dtype comes out, in memory
+        of its own that the caller may overwrite.
         Raises OutOfMemory where the batch does not fit.
         """
 

@@ -50,7 +50,7 @@ class TensorrtBackend:
     """Runs engines; a size that has none runs in PyTorch until its own is built, if it is to be."""
 
     name = "tensorrt"
-    limits = SizeLimits()
+    limits = SizeLimits(prepared=True)
 
     def __init__(
         self,

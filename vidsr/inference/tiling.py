@@ -1,10 +1,16 @@
-"""Cutting frames into tiles that overlap enough for the seams to vanish."""
+"""Cutting frames into tiles that overlap enough for the seams to vanish, and enlarging them so."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from vidsr.inference.backend import Backend
 
 
 @dataclass(frozen=True)
@@ -61,22 +67,84 @@ def plan_tiles(height: int, width: int, tile: int | tuple[int, int] | None, over
     return [Tile(row, column) for row in rows for column in columns]
 
 
+def cover_tiles(
+    wanted: NDArray[np.bool_], block: int, size: tuple[int, int], side: int, overlap: int
+) -> list[Tile]:
+    """Tiles of one shape that together keep every wanted block of a frame, wherever they must lie.
+
+    `wanted` is (ceil(H / block), ceil(W / block)) for a frame of `size` = (H, W) LR pixels, and what a
+    tile keeps must be a block at least. Shelf by shelf: the first row that still wants something
+    begins a shelf of tiles, each of which begins at the first column that wants something in it.
+    """
+    left = wanted.copy()
+    tiles: list[Tile] = []
+    while left.any():
+        rows = _span(int(left.any(axis=1).argmax()) * block, size[0], side, overlap)
+        shelf = left[rows.keep_start // block : _blocks(rows.keep_stop, size[0], block)]
+        while shelf.any():
+            columns = _span(int(shelf.any(axis=0).argmax()) * block, size[1], side, overlap)
+            shelf[:, columns.keep_start // block : _blocks(columns.keep_stop, size[1], block)] = False
+            tiles.append(Tile(rows, columns))
+    return tiles
+
+
+def upscale_tiled(lr: Tensor, backend: Backend, tiles: Sequence[Tile]) -> Tensor:
+    """Enlarge (N, h, w, 3) tile by tile to (N, scale*h, scale*w, 3), same dtype and device.
+
+    Tiles below the backend's least size or off its multiple are padded by repeating the border, and the
+    result is cropped. Raises OutOfMemory.
+    """
+    if len(tiles) == 1:
+        return _call_padded(lr, backend)
+    count, height, width, _ = lr.shape
+    scale = backend.scale
+    sr = torch.empty(count, height * scale, width * scale, 3, dtype=lr.dtype, device=lr.device)
+    upscale_into(sr, lr, backend, tiles)
+    return sr
+
+
+def upscale_into(sr: Tensor, lr: Tensor, backend: Backend, tiles: Sequence[Tile]) -> None:
+    """Enlarge only what `tiles` keep of (N, h, w, 3), into its place in (N, scale*h, scale*w, 3)."""
+    for tile in tiles:
+        tile.place(_call_padded(tile.cut(lr), backend), sr, backend.scale)
+
+
+def _call_padded(lr: Tensor, backend: Backend) -> Tensor:
+    """Call the backend with a size it takes; the padding at bottom and right is cropped again."""
+    height, width = lr.shape[1], lr.shape[2]
+    least, multiple = backend.limits.least, backend.limits.multiple
+    padded_height, padded_width = (
+        -(-max(length, least) // multiple) * multiple for length in (height, width)
+    )
+    if (padded_height, padded_width) == (height, width):
+        return backend(lr.contiguous())
+    rows = torch.arange(padded_height, device=lr.device).clamp_(max=height - 1)
+    columns = torch.arange(padded_width, device=lr.device).clamp_(max=width - 1)
+    sr = backend(lr[:, rows][:, :, columns])
+    return sr[:, : height * backend.scale, : width * backend.scale]
+
+
 def least_tile(overlap: int) -> int:
     """The smallest sensible tile, LR pixels: 32 rows of it at least are kept."""
     return 2 * overlap + 32
 
 
 def _spans(length: int, tile: int, overlap: int) -> list[Span]:
-    if length <= tile:
-        return [Span(0, length, 0, length)]
-    if tile <= 2 * overlap:
+    if length > tile and tile <= 2 * overlap:
         raise ValueError(f"a tile of {tile} leaves nothing between overlaps of {overlap}")
-    spans: list[Span] = []
-    kept = 0
-    while kept < length:
-        start = min(max(kept - overlap, 0), length - tile)
-        stop = start + tile
-        keep_stop = length if stop == length else stop - overlap
-        spans.append(Span(start, stop, kept, keep_stop))
-        kept = keep_stop
+    spans = [_span(0, length, tile, overlap)]
+    while spans[-1].keep_stop < length:
+        spans.append(_span(spans[-1].keep_stop, length, tile, overlap))
     return spans
+
+
+def _span(kept_from: int, length: int, tile: int, overlap: int) -> Span:
+    """The span that keeps as much as it can from `kept_from` on."""
+    start = max(min(kept_from - overlap, length - tile), 0)
+    stop = min(start + tile, length)
+    return Span(start, stop, kept_from, length if stop == length else stop - overlap)
+
+
+def _blocks(stop: int, length: int, block: int) -> int:
+    """How many whole blocks lie before `stop`; the last one may be cut short by the frame's end."""
+    return -(-stop // block) if stop == length else stop // block

@@ -12,9 +12,10 @@ from vidsr.errors import OutOfMemory, VidsrError
 from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.inference.backend import Backend, Call
 from vidsr.inference.lanes import Arrival, Lanes, lanes_of
+from vidsr.inference.passage import Passage, network_dtype
 from vidsr.inference.ring import ring
-from vidsr.inference.tiling import Tile, least_tile, plan_tiles
-from vidsr.video import color
+from vidsr.inference.skipping import Skipper, Tally
+from vidsr.inference.tiling import least_tile, plan_tiles, upscale_tiled
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,6 @@ class WorkPlan:
         """What the network is given for most of a video of (height, width) frames."""
         height, width = (min(length, self.tile or length) for length in size)
         return Call(self.batch, height, width, network_dtype(source, target))
-
-
-def network_dtype(source: ColorSpec, target: ColorSpec) -> torch.dtype:
-    """What the network is given: bytes only where both sides have no more, else float32."""
-    return torch.uint8 if max(source.depth, target.depth) == 8 else torch.float32
 
 
 def plan_work(
@@ -84,12 +80,20 @@ class Upscaler:
         target: ColorSpec,
         size: tuple[int, int] | None = None,
         lanes: Lanes | None = None,
+        *,
+        skip: bool = False,
     ) -> None:
+        """`target` is the colour of the planes that come out, `size` their (height, width).
+
+        None is what the backend's scale gives. With `skip` nothing is computed that the frame before
+        already shows; what comes out is the same to the bit.
+        """
         self.plan = plan
+        self.tally = Tally()
         self._backend = backend
-        self._target = target  # colour of the planes that come out
-        self._size = size  # (height, width) that comes out; None: what the backend's scale gives
         self._lanes = lanes_of(backend.device) if lanes is None else lanes
+        self._passage = Passage(self._lanes.up, target, size)
+        self._skipper = Skipper(backend, self._passage, self.tally) if skip else None
 
     def __call__(self, batch: FrameBatch) -> FrameBatch:
         """The same frames, larger, in the target's colour, at the same times, on the CPU."""
@@ -102,7 +106,7 @@ class Upscaler:
     def _begin(self, batch: FrameBatch) -> Enlarged:
         """Queue the work on a batch; on the CPU it is done on return."""
         with self._lanes.computing():
-            return Enlarged(batch, self._target, self._lanes.down(self._planes(batch)))
+            return Enlarged(batch, self._passage.target, self._lanes.down(self._planes(batch)))
 
     def _planes(self, batch: FrameBatch) -> tuple[Tensor, ...]:
         """The enlarged planes, on the backend's device; written to by nobody any more."""
@@ -117,8 +121,12 @@ class Upscaler:
 
     def _upscale(self, batch: FrameBatch) -> tuple[Tensor, ...]:
         tiles = plan_tiles(*batch.size, self.plan.tile, self._backend.receptive_radius)
-        batch = replace(batch, planes=self._lanes.up(batch.planes))
-        return upscale_frames(batch, self._backend, tiles, self._target, self._size)
+        if self._skipper is not None:
+            return self._skipper(batch, tiles)
+        there, lr = self._passage.lr(batch)
+        sr = upscale_tiled(lr, self._backend, tiles)
+        self.tally.add(len(batch), network=len(batch))
+        return self._passage.planes(there, sr)
 
     def _smaller(self, size: tuple[int, int], error: OutOfMemory) -> WorkPlan:
         if self.plan.batch > 1:
@@ -131,60 +139,3 @@ class Upscaler:
                 "or take a smaller model (--model) or another --backend"
             ) from error
         return replace(self.plan, tile=max(least, now // 2))
-
-
-def upscale_frames(
-    batch: FrameBatch,
-    backend: Backend,
-    tiles: list[Tile],
-    target: ColorSpec,
-    size: tuple[int, int] | None = None,
-) -> tuple[Tensor, ...]:
-    """The planes of a batch, enlarged: uint8 or uint16 in the target's colour, where the batch's are.
-
-    The batch's planes are on the backend's device. `size` is the (height, width) that comes out where
-    it is not the backend's scale times the input's: the result is then resized with an antialiasing
-    filter. Raises OutOfMemory.
-    """
-    lr = color.to_rgb(batch)
-    if lr.dtype != network_dtype(batch.color, target):
-        lr = lr.float() / 255  # a deeper output must not pass through 8 bits
-    sr = upscale_tiled(lr, backend, tiles)
-    del lr
-    if size is not None and sr.shape[1:3] != size:
-        sr = color.resize_rgb(sr, size)
-    enlarged = color.to_planes(sr, target)
-    if target.alpha:
-        enlarged = (*enlarged, color.resize_alpha(batch, target, (sr.shape[1], sr.shape[2])))
-    return enlarged
-
-
-def upscale_tiled(lr: Tensor, backend: Backend, tiles: list[Tile]) -> Tensor:
-    """Enlarge (N, h, w, 3) tile by tile to (N, scale*h, scale*w, 3), same dtype and device.
-
-    Tiles below the backend's least size or off its multiple are padded by repeating the border, and the
-    result is cropped. Raises OutOfMemory.
-    """
-    if len(tiles) == 1:
-        return _call_padded(lr, backend)
-    count, height, width, _ = lr.shape
-    scale = backend.scale
-    sr = torch.empty(count, height * scale, width * scale, 3, dtype=lr.dtype, device=lr.device)
-    for tile in tiles:
-        tile.place(_call_padded(tile.cut(lr), backend), sr, scale)
-    return sr
-
-
-def _call_padded(lr: Tensor, backend: Backend) -> Tensor:
-    """Call the backend with a size it takes; the padding at bottom and right is cropped again."""
-    height, width = lr.shape[1], lr.shape[2]
-    least, multiple = backend.limits.least, backend.limits.multiple
-    padded_height, padded_width = (
-        -(-max(length, least) // multiple) * multiple for length in (height, width)
-    )
-    if (padded_height, padded_width) == (height, width):
-        return backend(lr.contiguous())
-    rows = torch.arange(padded_height, device=lr.device).clamp_(max=height - 1)
-    columns = torch.arange(padded_width, device=lr.device).clamp_(max=width - 1)
-    sr = backend(lr[:, rows][:, :, columns])
-    return sr[:, : height * backend.scale, : width * backend.scale]

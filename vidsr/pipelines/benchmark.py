@@ -16,8 +16,8 @@ from vidsr.errors import BackendUnavailable, InputError
 from vidsr.frames import FrameBatch
 from vidsr.inference.backend import Backend, open_backend
 from vidsr.inference.memory import free_bytes
-from vidsr.inference.tiling import plan_tiles
-from vidsr.inference.upscaler import Upscaler, WorkPlan, plan_work, upscale_tiled
+from vidsr.inference.tiling import plan_tiles, upscale_tiled
+from vidsr.inference.upscaler import Upscaler, WorkPlan, plan_work
 from vidsr.models.operations import operations_a_pixel
 from vidsr.models.weights import Weights, load_generator
 from vidsr.pipelines.benchmark_report import BenchmarkReport, Machine, NetworkTime, StageTime

@@ -123,7 +123,7 @@ def upscale_to_pictures(
             progress(Notice(f"going on after {found} finished pictures"))
         clocks = StageClock("decode"), StageClock("network"), StageClock("encode")
         work = WorkPlan(job.chosen["batch"], job.chosen["tile"])
-        upscaler = Upscaler(backend, work, color, size)
+        upscaler = Upscaler(backend, work, color, size, skip=config.skip)
         progress(Started("upscale", count, "pictures", found))
         done = found
         losses: dict[str, None] = {}
@@ -159,6 +159,7 @@ def upscale_to_pictures(
         frames=done,
         resumed_frames=found,
         decode_errors=reader.errors,
+        work=upscaler.tally,
         seconds=time.perf_counter() - began,
         stage_seconds={clock.name: round(clock.busy_s, 3) for clock in clocks},
         notices=tuple(losses),

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vidsr.inference.skipping import Tally
+
 
 @dataclass(frozen=True)
 class UpscaleReport:
@@ -22,6 +24,7 @@ class UpscaleReport:
     frames: int  # of the output
     resumed_frames: int  # of the output, found finished from an earlier run
     decode_errors: int  # damaged packets and frames of the input
+    work: Tally  # of this run: how much of it was left out because nothing had changed
     seconds: float  # wall time
     stage_seconds: Mapping[str, float]  # work of each stage, without its waiting for the others
     notices: tuple[str, ...]  # what the user was told before and after
@@ -46,8 +49,17 @@ class UpscaleReport:
             f"({self.fps:.1f} fps), {self.model} x{self.scale} on {self.backend}, {self.precision}",
             f"proven: {', '.join(self.checks)}",
         ]
+        if self.work.network < 0.995 * self.work.frames:
+            lines.append(self._skipped())
         if self.decode_errors:
             lines.append(
                 f"{self.decode_errors} errors in the input; every frame it gave is in the output"
             )
         return "\n".join(lines)
+
+    def _skipped(self) -> str:
+        work = self.work
+        parts = [f"{work.repeated} of {work.frames} frames equal the one before"] * (work.repeated > 0)
+        parts += [f"{work.partial} of {work.frames} changed in part"] * (work.partial > 0)
+        saved = 100 * (1 - work.network / work.frames)
+        return f"skipped {saved:.0f} % of the network's work: {', '.join(parts)}"

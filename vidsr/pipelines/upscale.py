@@ -10,6 +10,7 @@ from itertools import groupby
 from vidsr.config import UpscaleConfig
 from vidsr.errors import InputError, OutputError
 from vidsr.inference.backend import Backend, open_backend
+from vidsr.inference.skipping import Tally
 from vidsr.inference.upscaler import Upscaler, WorkPlan
 from vidsr.models.weights import Weights
 from vidsr.pipelines.pictures import upscale_to_pictures, writes_pictures
@@ -58,7 +59,7 @@ def upscale_video(
         ):
             clocks = StageClock("decode"), StageClock("network"), StageClock("encode")
             found = sum(record.frames for record in _records(job, plan))
-            _upscale_missing(plan, reader, backend, job, clocks, progress)
+            tally = _upscale_missing(plan, reader, backend, job, clocks, progress, skip=config.skip)
             records = list(_records(job, plan))
             if not any(record.frames for record in records):
                 raise InputError(f"{config.input}: not one frame could be decoded; is the file damaged?")
@@ -99,6 +100,7 @@ def upscale_video(
         frames=sum(record.frames for record in records),
         resumed_frames=found,
         decode_errors=errors,
+        work=tally,
         seconds=time.perf_counter() - began,
         stage_seconds={clock.name: round(clock.busy_s, 3) for clock in clocks},
         notices=plan.notices,
@@ -114,11 +116,14 @@ def _upscale_missing(
     job: Job,
     clocks: tuple[StageClock, StageClock, StageClock],
     progress: Progress,
-) -> None:
-    """Do every segment that is not finished, those in a row with one decoder."""
+    *,
+    skip: bool,
+) -> Tally:
+    """Do every segment that is not finished, those in a row with one decoder; returns what it took."""
     encoding = replace(plan.encoding, threads=job.chosen["threads"])
     work = WorkPlan(job.chosen["batch"], job.chosen["tile"])
-    upscaler = Upscaler(backend, work, encoding.color, (plan.output.height, plan.output.width))
+    size = plan.output.height, plan.output.width
+    upscaler = Upscaler(backend, work, encoding.color, size, skip=skip)
     pending = _missing_runs(job, plan)
     left = sum(_frames_between(reader, run[0], run[-1]) for run in pending)
     done = reader.timeline.count - left
@@ -144,6 +149,7 @@ def _upscale_missing(
             on_frames=on_frames,
         )
     progress(Finished("upscale"))
+    return upscaler.tally
 
 
 def _open_job(config: UpscaleConfig, plan: UpscalePlan, reader: Reader, backend: Backend) -> Job:

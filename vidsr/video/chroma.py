@@ -61,6 +61,15 @@ def enlarge_chroma(chroma: Tensor, size: tuple[int, int], color: ColorSpec) -> T
     return chroma
 
 
+def chroma_reach(subsampling: tuple[int, int]) -> int:
+    """How many luma samples beyond its own block a chroma sample shows in `enlarge_chroma`.
+
+    The cubic filter takes four samples, so a sample shows up to three places away from its own after
+    each doubling; of the second doubling's places, one of the first is two.
+    """
+    return 3 * (max(subsampling) - 1)
+
+
 def shrink_chroma(chroma: Tensor, color: ColorSpec) -> Tensor:
     """Chroma brought down from the resolution of luma: the left inverse of `enlarge_chroma`.
 

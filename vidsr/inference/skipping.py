@@ -1,0 +1,205 @@
+"""Leaving out the work whose result is already there, without changing one bit of what comes out.
+
+A frame equal to the one before has its result. In a frame of which only a part changed, a pixel that
+sees no change (the network's receptive field, and what the chroma filter brings in) has its result too:
+only tiles that keep all the others are computed, where that is clearly less than the frame. Frames are
+compared as planes of the codec, before anything is moved to a device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidsr.errors import OutOfMemory
+from vidsr.frames import ColorSpec, FrameBatch
+from vidsr.inference.backend import Backend
+from vidsr.inference.changes import BLOCK, Blocks, changed_blocks, same_frame, within
+from vidsr.inference.exactness import exact_alone, exact_in_tiles
+from vidsr.inference.lanes import Planes
+from vidsr.inference.passage import Passage
+from vidsr.inference.tiling import Tile, cover_tiles, upscale_into, upscale_tiled
+from vidsr.video.chroma import chroma_reach
+
+KEPT = 48
+"""Side of what a patch keeps, LR pixels, a multiple of BLOCK. A smaller one fits a cursor or a line of
+text more closely, and pays more for what it only reads: twice the receptive radius on either axis."""
+
+WORTH = 0.75
+"""Patches are computed where they read at most this share of the frame: each call costs a little too."""
+
+
+@dataclass
+class Tally:
+    """How much work there was, and how much of it was done."""
+
+    frames: int = 0
+    repeated: int = 0  # frames equal to the one before
+    partial: int = 0  # frames of which only a part was computed
+    network: float = 0.0  # what the network computed, in whole frames
+    inexact: bool = False  # parts could not be left out: this backend rounds them differently
+
+    def add(self, frames: int, *, repeated: int = 0, partial: int = 0, network: float) -> None:
+        """Count frames that are done."""
+        self.frames += frames
+        self.repeated += repeated
+        self.partial += partial
+        self.network += network
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is to be computed of a frame."""
+
+    tiles: list[Tile]
+    share: float  # that they read of the whole frame; 1 at most
+    equal: bool = False  # to the frame before, alpha included
+
+
+@dataclass(frozen=True)
+class _Done:
+    """The last frame: what it was and what it became."""
+
+    source: Planes  # (H, W) each, as they were decoded
+    color: ColorSpec
+    sr: Tensor  # (1, s*H, s*W, 3) on the device; overwritten in place by the next frame
+    planes: Planes  # (1, ...) on the device; handed out, and therefore left alone
+
+
+class Skipper:
+    """Enlarges the frames of one video in their order; remembers the last one."""
+
+    def __init__(self, backend: Backend, passage: Passage, tally: Tally) -> None:
+        self._backend = backend
+        self._passage = passage
+        self._tally = tally
+        self._last: _Done | None = None
+        self._found: dict[tuple[object, ...], bool] = {}  # what was tried out, by what was tried
+
+    def __call__(self, batch: FrameBatch, tiles: Sequence[Tile]) -> Planes:
+        """The target's planes of a batch on the CPU, enlarged, on the device they were computed on.
+
+        `tiles` are those of a whole frame.
+
+        Raises OutOfMemory; the next call may then come with other tiles, and begins anew.
+        """
+        try:
+            return self._enlarge(batch, list(tiles))
+        except OutOfMemory:
+            self._last = None
+            raise
+
+    def _enlarge(self, batch: FrameBatch, tiles: list[Tile]) -> Planes:
+        work = self._plan(batch, tiles)
+        share = sum(part.share for part in work)
+        # Together, frames fill a GPU better than one by one: half of the work must go to make up for it.
+        few = share <= len(batch) / 2
+        if len(batch) == 1 or share == 0 or (few and self._exact_alone(batch, tiles)):
+            frames = [self._one(frame, part) for frame, part in zip(batch.split(1), work, strict=True)]
+            return frames[0] if len(frames) == 1 else tuple(map(torch.cat, zip(*frames, strict=True)))
+        there, lr = self._passage.lr(batch)
+        sr = upscale_tiled(lr, self._backend, tiles)
+        planes = self._passage.planes(there, sr)
+        self._tally.add(len(batch), network=len(batch))
+        last = slice(-1, None)
+        self._remember(batch, sr[last].clone(), tuple(plane[last] for plane in planes))
+        return planes
+
+    def _one(self, frame: FrameBatch, work: _Work) -> Planes:
+        if work.equal:
+            assert self._last is not None
+            self._tally.add(1, repeated=1, network=0)
+            return self._last.planes
+        there, lr = self._passage.lr(frame)
+        if work.share < 1:
+            assert self._last is not None
+            sr = self._last.sr
+            with torch.inference_mode():  # PyTorch's own results can be changed nowhere else
+                upscale_into(sr, lr, self._backend, work.tiles)
+        else:
+            sr = upscale_tiled(lr, self._backend, work.tiles)
+        planes = self._passage.planes(there, sr)
+        self._tally.add(1, partial=work.share < 1, network=work.share)
+        self._remember(frame, sr, planes)
+        return planes
+
+    def _remember(self, batch: FrameBatch, sr: Tensor, planes: Planes) -> None:
+        """Keep the last frame of a batch, its RGB (1, ...) and its planes (1, ...)."""
+        self._last = _Done(tuple(plane[-1] for plane in batch.planes), batch.color, sr, planes)
+
+    def _plan(self, batch: FrameBatch, tiles: list[Tile]) -> list[_Work]:
+        """For each frame, what is left to compute when the one before it is there."""
+        before = None
+        if self._last is not None and self._last.color == batch.color:
+            before = self._last.source
+        work: list[_Work] = []
+        for index in range(len(batch)):
+            after = tuple(plane[index] for plane in batch.planes)
+            work.append(self._compare(before, after, batch, tiles))
+            before = after
+        return work
+
+    def _compare(
+        self,
+        before: tuple[Tensor, ...] | None,
+        after: tuple[Tensor, ...],
+        batch: FrameBatch,
+        tiles: list[Tile],
+    ) -> _Work:
+        if before is None or before[0].shape != after[0].shape:
+            return _Work(tiles, 1.0)
+        if same_frame(before, after):
+            return _Work([], 0.0, equal=True)
+        reach = chroma_reach(batch.color.subsampling)
+        changed = within(changed_blocks(before, after, batch.color), reach)
+        if len(tiles) > 1:
+            # The grid is there anyway: a tile whose whole input is as it was gives what it gave.
+            tiles_left = [tile for tile in tiles if _read(tile, changed).any()]
+            return _Work(tiles_left, len(tiles_left) / len(tiles))
+        radius = self._backend.receptive_radius
+        wanted = within(changed, radius)
+        if wanted.mean() > WORTH or self._backend.limits.prepared:
+            return _Work(tiles, 1.0)
+        patches = cover_tiles(wanted, BLOCK, batch.size, KEPT + 2 * radius, radius)
+        share = sum(math.prod(patch.size) for patch in patches) / math.prod(batch.size)
+        if share > WORTH or not self._exact_in_patches(batch):
+            return _Work(tiles, 1.0)
+        return _Work(patches, share)
+
+    def _exact_alone(self, batch: FrameBatch, tiles: list[Tile]) -> bool:
+        """Whether the frames of such a batch may be computed one by one."""
+        shape = torch.Size((len(batch), *tiles[0].size, 3))
+        dtype = self._passage.dtype(batch.color)
+        return self._tried((shape, dtype), lambda: exact_alone(self._backend, shape, dtype))
+
+    def _exact_in_patches(self, batch: FrameBatch) -> bool:
+        """Whether patches of such a frame may be computed: tried in corners, at edges, inside."""
+        size, radius = batch.size, self._backend.receptive_radius
+        dtype = self._passage.dtype(batch.color)
+
+        def trial() -> bool:
+            places = np.zeros((-(-size[0] // BLOCK), -(-size[1] // BLOCK)), np.bool_)
+            places[np.ix_(*([0, length // 2, length - 1] for length in places.shape))] = True
+            patches = cover_tiles(places, BLOCK, size, KEPT + 2 * radius, radius)
+            return exact_in_tiles(self._backend, size, dtype, patches)
+
+        return self._tried((size, dtype), trial)
+
+    def _tried(self, what: tuple[object, ...], trial: Callable[[], bool]) -> bool:
+        if what not in self._found:
+            self._found[what] = trial()
+            self._tally.inexact |= not self._found[what]
+        return self._found[what]
+
+
+def _read(tile: Tile, blocks: Blocks) -> Blocks:
+    """Of the blocks of a frame, those that a tile reads."""
+    rows, columns = (
+        slice(span.start // BLOCK, -(-span.stop // BLOCK)) for span in (tile.rows, tile.columns)
+    )
+    return blocks[rows, columns]
