@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.inference.late_lanes import LateLanes
 from tests.inference.nearest import NearestBackend
 from tests.inference.test_backend_contract import BACKENDS
 from vidsr.frames import ColorSpec, FrameBatch
@@ -144,6 +145,16 @@ def test_where_one_begins_makes_no_difference(weights: Weights) -> None:
         for start in (2, 6):
             upscaler = Upscaler(backend, WorkPlan(1, None), YUV, skip=True)
             assert_same(run(upscaler, parts[start:]), whole[start:])
+
+
+def test_several_batches_on_their_way_at_once(weights: Weights) -> None:
+    parts = batches(screen(YUV), YUV, 1)
+    with BACKENDS["cpu"](weights) as backend:
+        everything = run(Upscaler(backend, WorkPlan(1, None), YUV), parts)
+        lanes = LateLanes()
+        upscaler = Upscaler(backend, WorkPlan(1, None), YUV, lanes=lanes, skip=True)
+        assert_same([batch.planes for batch in upscaler.stream(parts)], everything)
+    assert lanes.log.count("up") == len(parts) - EQUAL  # what is not computed stays where it is
 
 
 def test_other_sizes_and_alpha(weights: Weights) -> None:
