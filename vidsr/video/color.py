@@ -38,6 +38,7 @@ __all__ = [
     "resolve_color",
     "to_planes",
     "to_rgb",
+    "to_signal",
 ]
 
 LUMA_WEIGHTS: dict[Matrix, tuple[float, float]] = {
@@ -156,6 +157,19 @@ def _interleave(channels: list[Tensor], span: float, out: Tensor) -> None:
     for index, channel in enumerate(channels):
         # The conversion to bytes before the scattered write: a strided copy that converts is slower.
         out[..., index] = channel.clamp(0, span).to(out.dtype)
+
+
+def to_signal(plane: Tensor, color: ColorSpec, *, chroma: bool = False) -> Tensor:
+    """The signal that the codes of a plane mean: float32, 0 to 1 of luma, R, G and B; +-1/2 of chroma.
+
+    `plane` is a tensor of any shape, of codes as integers or as floats that keep fractions of a code.
+    Nothing is clamped.
+    """
+    levels = _levels(color)
+    zero, span = (
+        (levels.chroma_zero, levels.chroma_span) if chroma else (levels.luma_zero, levels.luma_span)
+    )
+    return plane.to(torch.float32).sub(zero).div_(span)
 
 
 def to_planes(rgb: Tensor, color: ColorSpec) -> tuple[Tensor, ...]:

@@ -61,15 +61,17 @@ def imresize(
 
 
 @lru_cache(maxsize=64)
-def resize_weights(length: int, out: int, factor: float, kernel: Kernel, antialias: bool) -> Tensor:
+def resize_weights(
+    length: int, out: int, factor: float, kernel: Kernel, antialias: bool, shift: float = 0.0
+) -> Tensor:
     """(out, length) float64 matrix that resizes a line of `length` samples by `factor` to `out`.
 
-    Sample centres are at i + 1/2, so that output sample i lies at (i + 1/2) / factor in the input. The
-    returned tensor is shared between calls: do not change it.
+    Sample centres are at i + 1/2, so that output sample i lies at (i + 1/2) / factor in the input, and
+    `shift` input samples further on. The returned tensor is shared between calls: do not change it.
     """
     stretch = 1 / factor if antialias and factor < 1 else 1.0
     support = _SUPPORT[kernel] * stretch
-    centres = (torch.arange(out, dtype=torch.float64) + 0.5) / factor - 0.5
+    centres = (torch.arange(out, dtype=torch.float64) + 0.5) / factor - 0.5 + shift
     first = torch.floor(centres - support / 2)
     taps = first.view(-1, 1) + torch.arange(math.ceil(support) + 2, dtype=torch.float64)
     weights = _evaluate(kernel, (centres.view(-1, 1) - taps) / stretch)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -32,12 +32,15 @@ from vidsr.frames import FrameBatch, VideoInfo
 from vidsr.video.color_tags import h273_tags
 from vidsr.video.durable import disk_errors, part_path, put_in_place, sha256_of, write_whole
 from vidsr.video.encoder_formats import Component, pixel_format
+from vidsr.video.encoder_kinds import KINDS
 from vidsr.video.encoders import Encoding, encoder_reason, nominal_rate
+from vidsr.video.faithfulness import FrameScore
+from vidsr.video.replay import Replay
 
 MAX_REORDER = 16
 """Frames that a packet may be ahead of its turn: H.264 and HEVC hold no more pictures (H.264 A.3.1)."""
 
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2
 """Version of the record's JSON; another one is taken for a segment that was never written."""
 
 
@@ -55,6 +58,9 @@ class SegmentRecord:
     extradata_sha256: str  # of the codec's headers: equal in all segments that can be joined
     encoder: str  # FFmpeg's name
     decode_errors: int = 0  # met in the source while these frames were read
+    # By place, how faithful frames are to the input once encoded (see video.faithfulness). Of large
+    # frames one in several has a score; none has where the input was not at hand.
+    scores: Mapping[int, FrameScore] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> SegmentRecord | None:
@@ -65,6 +71,7 @@ class SegmentRecord:
                 return None
             plain["pts"], plain["durations"] = tuple(plain["pts"]), tuple(plain["durations"])
             plain["time_base"] = Fraction(plain["time_base"])
+            plain["scores"] = {int(k): FrameScore.from_json(v) for k, v in plain["scores"].items()}
             record = cls(**plain)
         except (OSError, ArithmeticError, ValueError, TypeError, KeyError, AttributeError):
             return None
@@ -72,7 +79,13 @@ class SegmentRecord:
 
     def save(self, path: Path) -> None:
         """Write the record whole and synced. Raises OutputError if the disk refuses."""
-        plain = {"format": RECORD_FORMAT, **asdict(self), "time_base": str(self.time_base)}
+        scores = {place: score.to_json() for place, score in self.scores.items()}
+        plain = {
+            "format": RECORD_FORMAT,
+            **asdict(self),
+            "time_base": str(self.time_base),
+            "scores": scores,
+        }
         write_whole(path, json.dumps(plain).encode())
 
 
@@ -107,6 +120,7 @@ class VideoWriter:
         self._pts: list[int] = []
         self._durations: list[int] = []
         self._ranks: list[int] = []  # presentation order of the packets, in decoding order
+        self._replay: Replay | None = None
         self._format = pixel_format(encoding.pixel_format)
         if self._format is None:
             raise OutputError(f"{path}: frames of {encoding.pixel_format} cannot be made")
@@ -142,16 +156,26 @@ class VideoWriter:
             self._discard()
             raise
 
-    def write(self, batch: FrameBatch) -> None:
+    def write(self, batch: FrameBatch, source: FrameBatch | None = None) -> None:
         """Encode the next frames, in order; the planes must lie in main memory.
+
+        With `source`, the frames of the input that each of these was made from, what was encoded is
+        decoded again and its scores are noted in the record; then all frames of the segment need one.
+        (Of an encoder that vidsr does not know nobody knows whether its frames can be decoded.)
 
         Raises:
             ValueError: frames of another size, colour layout or time base, or times that do not rise.
             OutputError: the encoder or the disk refuses.
         """
         self._check(batch)
+        if source is not None and self._replay is None and self._encoding.encoder in KINDS:
+            color = self._encoding.color
+            self._replay = Replay(self._encoding.codec, self._stream.codec_context, color)
+        sources = None if source is None else list(source.split(1))
         planes = [plane.numpy() for plane in batch.planes]
         for index, pts in enumerate(batch.pts):
+            if self._replay is not None and sources is not None:
+                self._replay.expect(len(self._pts), sources[index])
             self._pts.append(pts)
             self._durations.append(batch.durations[index] if batch.durations else 0)
             with self._errors():
@@ -219,6 +243,8 @@ class VideoWriter:
         assert self._container is not None
         if packet.pts is None or not 0 <= packet.pts < len(self._pts):
             raise OutputError(f"{self._path}: {self._encoding.encoder} gave a packet of no frame")
+        if self._replay is not None:
+            self._replay.feed(packet)
         rank, place = packet.pts, len(self._ranks)
         self._ranks.append(rank)
         times = self._pts if self._encoding.segment_format == "nut" else range(len(self._pts))
@@ -236,12 +262,18 @@ class VideoWriter:
         with self._errors():
             self._encode(None)
             headers = self._stream.codec_context.extradata or b""
+            scores = {} if self._replay is None else self._replay.finish()
             self._container.close()
         self._container = None
         if sorted(self._ranks) != list(range(len(self._pts))):
             raise OutputError(
                 f"{self._path}: {self._encoding.encoder} gave {len(self._ranks)} packets "
                 f"for {len(self._pts)} frames; choose another --codec"
+            )
+        if self._replay is not None and self._replay.frames != len(self._pts):
+            raise OutputError(
+                f"{self._path}: of {len(self._pts)} frames that {self._encoding.encoder} wrote "
+                f"{self._replay.frames} decode; choose another --codec"
             )
         with disk_errors(self._path):
             record = SegmentRecord(
@@ -255,6 +287,7 @@ class VideoWriter:
                 extradata_sha256=hashlib.sha256(headers).hexdigest(),
                 encoder=self._encoding.encoder,
                 decode_errors=self.decode_errors,
+                scores=scores,
             )
             record_path(self._path).unlink(missing_ok=True)  # of an earlier file under this name
         put_in_place(self._part, self._path)

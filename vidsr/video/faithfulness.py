@@ -1,0 +1,161 @@
+"""How faithful an enlarged frame is to the one it was made from: reduced again, it should be the same.
+
+An enlarged picture may hold whatever the input leaves open. What it may not do is contradict the input:
+reduced to the input's size it must give the input back. The PSNR between the two is the consistency
+measure of the super-resolution literature, "LR-PSNR" (A. Lugmayr, M. Danelljan, R. Timofte, "NTIRE 2021
+Learning the Super-Resolution Space Challenge", CVPRW 2021, which demands 45 dB of a method before
+anything is compressed). No reference in high resolution is needed, so it can be had of every frame.
+
+Luma is reduced by the antialiased bicubic filter of `resize`, chroma by the same kernel with the samples
+where the siting says. Errors are mean squares in codes of 8-bit limited range, luma and chroma apart,
+whatever depth and range the planes have; so PSNR has the peak and the scale that it has everywhere else
+in super-resolution (peak 255, luma 16 to 235).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vidsr.frames import ColorSpec, FrameBatch
+from vidsr.video.color import resize_plane, to_planes, to_rgb, to_signal
+from vidsr.video.resample import resize_weights
+
+PEAK = 255.0
+"""Of the scale on which errors are given."""
+
+LUMA_CODES, CHROMA_CODES = 219.0, 224.0
+"""Codes that the signal's 0 to 1, and -1/2 to 1/2, take in 8-bit limited range (H.273, section 8.3)."""
+
+AREA_PX = 16
+"""Side of the areas looked at one by one, pixels of the input: what is invented is mostly local, and an
+error of a whole frame hides it. It is the size of a macroblock, so an encoder's own errors come in it."""
+
+BEST_DB = 100.0
+"""Stands for no difference at all. A difference of one code in one sample of an 8K frame is 123 dB."""
+
+CARRIER = ColorSpec(matrix="bt709", depth=16, subsampling=(1, 1))
+"""In which frames are compared that have no luma of their own: RGB."""
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """How far one reduced frame is from its input; mean squared errors on the scale of PEAK."""
+
+    luma: float
+    chroma: float  # of both planes together; 0 where there are none
+    area: float  # of luma, in the worst area
+    area_row: int  # of the worst area's upper left corner, pixels of the input
+    area_column: int
+
+    def to_json(self) -> list[float]:
+        """Five numbers, the errors with five digits."""
+        errors = [float(f"{error:.5g}") for error in (self.luma, self.chroma, self.area)]
+        return [*errors, self.area_row, self.area_column]
+
+    @classmethod
+    def from_json(cls, plain: Iterable[float]) -> FrameScore:
+        """The inverse of `to_json`; ValueError for anything else."""
+        luma, chroma, area, row, column = plain
+        return cls(float(luma), float(chroma), float(area), int(row), int(column))
+
+
+def decibels(error: float) -> float:
+    """The PSNR of a mean squared error on the scale of PEAK, dB; BEST_DB at most."""
+    return BEST_DB if error <= 0 else min(BEST_DB, 10 * math.log10(PEAK**2 / error))
+
+
+def comparable(source: FrameBatch, target: ColorSpec) -> FrameBatch:
+    """Frames of the input in the planes in which output of the colour `target` can be compared.
+
+    These are its own planes where both are YUV, or gray, of one matrix and layout, at any range and
+    depth. Otherwise they go through RGB, as they went through the network.
+    """
+    carrier = CARRIER if target.matrix == "rgb" else target
+    if _layout(source.color) == _layout(carrier):
+        return source
+    exact = replace(carrier, depth=16, alpha=False)
+    return replace(source, planes=to_planes(to_rgb(source), exact), color=exact)
+
+
+def score(source: FrameBatch, enlarged: FrameBatch) -> FrameScore:
+    """Reduce one enlarged frame to the size of the frame it was made from, and compare.
+
+    `source` is what `comparable` gave for the colour of `enlarged`; both hold one frame, in main memory.
+    """
+    if enlarged.color.matrix == "rgb":
+        enlarged = _reduced_rgb(enlarged, source.size)
+    color = enlarged.color
+    luma = _reduced_luma(enlarged.planes[0], color, source.size)
+    luma -= to_signal(source.planes[0], source.color)
+    squares = luma.mul_(LUMA_CODES).square_()
+    row, column, worst = _worst_area(squares[0])
+    chroma = 0.0
+    if color.matrix != "gray":
+        for plane, wanted in zip(enlarged.planes[1:3], source.planes[1:3], strict=True):
+            reduced = _reduced_chroma(plane, color, enlarged.size, source.size, wanted.shape)
+            reduced -= to_signal(wanted, source.color, chroma=True)
+            chroma += float(reduced.mul_(CHROMA_CODES).square_().mean()) / 2
+    return FrameScore(float(squares.mean()), chroma, worst, row, column)
+
+
+def _layout(color: ColorSpec) -> tuple[object, ...]:
+    siting = None if color.subsampling == (1, 1) else color.siting
+    return color.matrix, color.subsampling if color.matrix != "gray" else None, siting
+
+
+def _reduced_luma(plane: Tensor, color: ColorSpec, size: tuple[int, int]) -> Tensor:
+    """Signal (1, *size) of a plane (1, H, W) of luma, R, G or B, not rounded to codes."""
+    peak = (1 << color.depth) - 1
+    codes = resize_plane(plane.to(torch.float32).div_(peak), size).mul_(peak)
+    return to_signal(codes, color)
+
+
+def _reduced_rgb(enlarged: FrameBatch, size: tuple[int, int]) -> FrameBatch:
+    """An RGB frame at `size`, in CARRIER; to reduce first comes to the same, and is cheaper."""
+    signals = [_reduced_luma(plane, enlarged.color, size) for plane in enlarged.planes[:3]]
+    planes = to_planes(torch.stack(signals, dim=-1).clamp_(0, 1), CARRIER)
+    return replace(enlarged, planes=planes, color=CARRIER)
+
+
+def _reduced_chroma(
+    plane: Tensor,
+    color: ColorSpec,
+    full: tuple[int, int],
+    size: tuple[int, int],
+    wanted: tuple[int, ...],
+) -> Tensor:
+    """Signal of the shape `wanted`, (1, h, w), of a chroma plane of a frame of `full` luma pixels.
+
+    Where chroma lies on the first luma sample of its block, not in the middle, the same is so in the
+    reduced frame, which is another place: with s luma pixels to one and blocks of k, sample i is found at
+    s i + (s - 1) / (2 k), and not at s i + (s - 1) / 2.
+    """
+    cosited = (color.siting in ("topleft", "top"), color.siting in ("topleft", "left"))
+    down, across = (
+        resize_weights(
+            plane.shape[axis + 1],
+            wanted[axis + 1],
+            size[axis] / full[axis],
+            "bicubic",
+            True,
+            (full[axis] / size[axis] - 1) / 2 * (1 / block - 1) if on_first else 0.0,
+        ).float()
+        for axis, (block, on_first) in enumerate(zip(color.subsampling, cosited, strict=True))
+    )
+    return to_signal(down @ plane.to(torch.float32) @ across.T, color, chroma=True)
+
+
+def _worst_area(squares: Tensor) -> tuple[int, int, float]:
+    """(row, column, mean) of the area of AREA_PX in which squares (H, W) are greatest on average."""
+    height, width = squares.shape
+    rows, columns = math.ceil(height / AREA_PX), math.ceil(width / AREA_PX)
+    means = functional.adaptive_avg_pool2d(squares[None], (rows, columns))[0]
+    place = int(means.argmax())
+    row, column = divmod(place, columns)
+    return row * height // rows, column * width // columns, float(means.flatten()[place])
