@@ -67,8 +67,10 @@ def test_upscale_prints_a_summary_and_leaves_only_the_output(tmp_path: Path) -> 
 
 def test_json_is_one_line_and_nothing_else(tmp_path: Path) -> None:
     make_video(tmp_path / "in.mp4", frames=6)
-    done = vidsr("upscale", "in.mp4", "out.mp4", "--json", "--preset", "ultrafast", cwd=tmp_path)
+    arguments = ("in.mp4", "out.mp4", "--json", "--preset", "ultrafast", "--report", "out.json")
+    done = vidsr("upscale", *arguments, cwd=tmp_path)
     report = json.loads(done.stdout)
+    assert json.loads((tmp_path / "out.json").read_text()) == report
     assert (report["frames"], report["output_size"]) == (6, [256, 192])
     assert report["backend"] in ("tensorrt", "cuda", "openvino", "cpu")
     assert done.stderr == ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,6 +22,19 @@ def one_of(choices: Any, value: str, option: str) -> Any:
     words = get_args(choices)
     if value not in words:
         raise UsageError(f"{option} must be one of {', '.join(words)}, not {value!r}")
+    return value
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: fractions and paths as text, tuples as lists, dataclasses as mappings."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, (Fraction, Path)):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
     return value
 
 
@@ -64,6 +78,7 @@ class UpscaleConfig:
     segment_frames: int = 240  # the same, frames at most
     overwrite: bool = False  # replace an existing output, at the very end
     restart: bool = False  # throw the job folder away and begin anew
+    report: Path | None = None  # where the record of the finished run is written, JSON
     encode: EncodeConfig = field(default_factory=EncodeConfig)
 
     def __post_init__(self) -> None:
@@ -83,6 +98,11 @@ class UpscaleConfig:
             raise UsageError(f"--fps must be above 0 and at most 1000, not {self.fps}")
         if self.segment_s <= 0 or self.segment_frames < 1:
             raise UsageError("a segment needs a length above 0")
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings as plain values."""
+        found: dict[str, Any] = plain(self)
+        return found
 
 
 Degradation = Literal["bicubic", "video"]

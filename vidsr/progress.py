@@ -52,3 +52,17 @@ class Progress(Protocol):
 
 def silent(event: Event) -> None:
     """Listen to nothing: the default of every Python call."""
+
+
+class Notes:
+    """Passes every event on, and keeps what the notices said."""
+
+    def __init__(self, listener: Progress) -> None:
+        self._listener = listener
+        self.texts: list[str] = []
+
+    def __call__(self, event: Event) -> None:
+        """Keep the text of a notice; from any thread."""
+        if isinstance(event, Notice):
+            self.texts.append(event.text)
+        self._listener(event)

@@ -59,6 +59,10 @@ def upscale(
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away what an interrupted run left, begin anew.")
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="Write the full record of the finished run there."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
     json: options.Json = False,
 ) -> None:
@@ -101,6 +105,7 @@ def upscale(
             drop_incompatible=drop_incompatible,
             overwrite=overwrite,
             restart=restart,
+            report=report,
             encode=EncodeConfig(
                 codec=codec,
                 crf=crf,

@@ -47,6 +47,17 @@ class Weights:
     detailed: Path | None = None  # the adversarial set to blend in, where detail is above 0
     detail: float = 0.0  # 0: path alone, 1: the adversarial set alone
 
+    def to_json(self) -> dict[str, Any]:
+        """What a report says of them."""
+        files = [self.path] if self.detailed is None else [self.path, self.detailed]
+        return {
+            "name": self.name,
+            "files": [str(path) for path in files],
+            "sha256": self.sha256,
+            "scale": self.scale,
+            "detail": self.detail if self.detailed is not None else None,
+        }
+
 
 @dataclass(frozen=True)
 class RegistryEntry:

@@ -19,7 +19,7 @@ from vidsr.errors import (
     VidsrError,
     WeightsError,
 )
-from vidsr.pipelines.report import UpscaleReport
+from vidsr.pipelines.report import UpscaleReport, check_report_path, write_report
 from vidsr.pipelines.upscale import upscale_video
 from vidsr.progress import Notice, Progress, silent
 from vidsr.video.containers import known_suffixes
@@ -110,6 +110,7 @@ def upscale_folder(
     """
     began = time.perf_counter()
     check_folders(config.input, config.output)
+    check_report_path(config)
     sources, others = find_videos(config.input, leave_out=config.output)
     if not sources:
         raise InputError(f"{config.input}: holds no video: give a folder that does, or a file")
@@ -128,7 +129,10 @@ def upscale_folder(
             progress(Notice(result.error, "warning"))
         results.append(result)
     seconds = time.perf_counter() - began
-    return FolderReport(str(config.input), str(config.output), tuple(results), others, seconds)
+    report = FolderReport(str(config.input), str(config.output), tuple(results), others, seconds)
+    if config.report is not None:
+        write_report(config.report, report.to_json())
+    return report
 
 
 def check_folders(source: Path, target: Path) -> None:
@@ -201,7 +205,8 @@ def _upscale_one(
             target.parent.mkdir(parents=True, exist_ok=True)
         for target in targets:
             try:
-                report = upscale(replace(config, input=source, output=target), progress)
+                alone = replace(config, input=source, output=target, report=None)
+                report = upscale(alone, progress)
                 return FileResult(str(source), str(target), "done", report=report)
             except IncompatibleStreams as error:
                 if target == targets[-1]:

@@ -16,11 +16,13 @@ from vidsr.inference.upscaler import Upscaler, WorkPlan
 from vidsr.models.weights import Weights
 from vidsr.pipelines.geometry import plan_geometry
 from vidsr.pipelines.report import UpscaleReport
-from vidsr.pipelines.resume import open_job
+from vidsr.pipelines.resume import open_job, software
+from vidsr.pipelines.score_report import Moment, ScoreReport
 from vidsr.pipelines.segment import QUEUE_BYTES, Reader
 from vidsr.pipelines.stages import StageClock, run_stages, slowest
 from vidsr.pipelines.upscale_plan import choose_weights
 from vidsr.progress import Advanced, Finished, Notice, Progress, Started
+from vidsr.video.faithfulness import comparable, score
 from vidsr.video.job import job_folder
 from vidsr.video.sequences import SequenceReader, is_sequence, numbered
 from vidsr.video.stills import is_still, read_still, stored_color, write_still
@@ -65,16 +67,24 @@ class PictureTarget:
         """How many of the first `count` pictures are there already, without a gap."""
         return next((i for i in range(count) if not self.path(i).exists()), count)
 
-    def prove(self, count: int, least: int, size: tuple[int, int]) -> None:
-        """Read all pictures back; raises ProofError for too few, and for one of another size."""
+    def prove(
+        self, count: int, least: int, size: tuple[int, int], sources: Iterable[FrameBatch]
+    ) -> Iterator[Moment]:
+        """Read all pictures back beside the frames they were made from, and score them.
+
+        Raises ProofError for too few, and for one of another size.
+        """
         if count < least:
             raise ProofError(f"{self.pattern}: {count} pictures for {least} frames")
-        for index in range(count):
-            found = read_still(self.path(index)).size
-            if found != size:
+        for index, source in zip(range(count), sources, strict=False):
+            picture = read_still(self.path(index))
+            if picture.size != size:
                 raise ProofError(
-                    f"{self.path(index)}: is {found[1]}x{found[0]}, not {size[1]}x{size[0]} pixels"
+                    f"{self.path(index)}: is {picture.size[1]}x{picture.size[0]}, "
+                    f"not {size[1]}x{size[0]} pixels"
                 )
+            found = score(comparable(source, picture.color), picture)
+            yield Moment(index, float(source.pts[0] * source.time_base), found)
 
     def refuse_existing(self, count: int) -> None:
         """Raise OutputError if a picture of this name is there."""
@@ -103,6 +113,7 @@ def upscale_to_pictures(
     target = PictureTarget.choose(config.output, reader)
     color = stored_color(config.output, info.color)
     count = reader.timeline.count
+    encoding = {"format": config.output.suffix.lower(), "color": str(color)}
     if not config.overwrite and (config.restart or not job_folder(config.output).exists()):
         target.refuse_existing(count)
     with (
@@ -114,7 +125,7 @@ def upscale_to_pictures(
             weights,
             size=size,
             target=color,
-            encoding={"format": config.output.suffix.lower(), "color": str(color)},
+            encoding=encoding,
             chosen={},
         ) as job,
     ):
@@ -128,10 +139,12 @@ def upscale_to_pictures(
         done = found
         losses: dict[str, None] = {}
 
+        def frames() -> Iterator[FrameBatch]:
+            return (frame for batch in reader.batches(1) for frame in batch.split(1))
+
         def read() -> Iterator[FrameBatch]:
             # Counted from the beginning: only so is the count the same in every run.
-            frames = (frame for batch in reader.batches(1) for frame in batch.split(1))
-            return islice(frames, found, None)
+            return islice(frames(), found, None)
 
         def write(batches: Iterable[FrameBatch]) -> None:
             nonlocal done
@@ -145,7 +158,13 @@ def upscale_to_pictures(
         progress(Finished("upscale"))
         for loss in losses:
             progress(Notice(loss))
-        target.prove(done, count - reader.errors, size)
+        errors = reader.errors  # those of one pass over the input: the proof is a second one
+        progress(Started("prove", done, "pictures"))
+        moments: list[Moment] = []
+        for moment in target.prove(done, count - errors, size, frames()):
+            moments.append(moment)
+            progress(Advanced("prove", len(moments)))
+        progress(Finished("prove"))
         job.remove()
     return UpscaleReport(
         input=str(config.input),
@@ -157,12 +176,23 @@ def upscale_to_pictures(
         backend=backend.name,
         precision=backend.precision,
         frames=done,
+        input_frames=count,
         resumed_frames=found,
-        decode_errors=reader.errors,
+        decode_errors=errors,
         work=upscaler.tally,
         seconds=time.perf_counter() - began,
         stage_seconds={clock.name: round(clock.busy_s, 3) for clock in clocks},
         notices=tuple(losses),
         checks=(f"{done} picture{'s' if done != 1 else ''} read back whole",),
         proof={"pictures": done},
+        faithfulness=ScoreReport(
+            done,
+            tuple((moment,) for moment in moments),
+            (geometry.height / info.height, geometry.width / info.width),
+            pictures=True,
+        ),
+        settings=config.to_json(),
+        weights=weights.to_json(),
+        encoding=encoding,
+        versions=software(backend.runtime),
     )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
+from vidsr.config import UpscaleConfig, plain
+from vidsr.errors import OutputError, UsageError
 from vidsr.inference.skipping import Tally
+from vidsr.pipelines.score_report import ScoreReport
+from vidsr.video.durable import write_whole
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,7 @@ class UpscaleReport:
     backend: str
     precision: str
     frames: int  # of the output
+    input_frames: int  # that the input's timeline promises
     resumed_frames: int  # of the output, found finished from an earlier run
     decode_errors: int  # damaged packets and frames of the input
     work: Tally  # of this run: how much of it was left out because nothing had changed
@@ -30,6 +37,11 @@ class UpscaleReport:
     notices: tuple[str, ...]  # what the user was told before and after
     checks: tuple[str, ...]  # what the proof found to be right, in words
     proof: Mapping[str, Any]  # the same in numbers
+    faithfulness: ScoreReport
+    settings: Mapping[str, Any]  # as they were asked for
+    weights: Mapping[str, Any]  # name, file, digest
+    encoding: Mapping[str, Any]  # encoder, options, format
+    versions: Mapping[str, str]  # of all software that decides the frames
 
     @property
     def fps(self) -> float:
@@ -38,7 +50,8 @@ class UpscaleReport:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**asdict(self), "fps": round(self.fps, 3)}
+        record = {field.name: plain(getattr(self, field.name)) for field in fields(self)}
+        return {**record, "fps": round(self.fps, 3), "faithfulness": self.faithfulness.to_json()}
 
     def summary(self) -> str:
         """A few lines for a person."""
@@ -51,6 +64,9 @@ class UpscaleReport:
         ]
         if self.work.network < 0.995 * self.work.frames:
             lines.append(self._skipped())
+        faithful = self.faithfulness.summary()
+        if faithful is not None:
+            lines.append(faithful)
         if self.decode_errors:
             lines.append(
                 f"{self.decode_errors} errors in the input; every frame it gave is in the output"
@@ -63,3 +79,27 @@ class UpscaleReport:
         parts += [f"{work.partial} of {work.frames} changed in part"] * (work.partial > 0)
         saved = 100 * (1 - work.network / work.frames)
         return f"skipped {saved:.0f} % of the network's work: {', '.join(parts)}"
+
+
+def check_report_path(config: UpscaleConfig) -> None:
+    """Refuse a report that could not be written, before anything is done for it."""
+    path = config.report
+    if path is None:
+        return
+    for other, what in ((config.input, "input"), (config.output, "output")):
+        if path.absolute() == other.absolute() or (
+            path.exists() and other.exists() and path.samefile(other)
+        ):
+            raise UsageError(f"--report {path}: is the {what} itself; choose another name")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a directory; give the name of a file in it for the report")
+    if path.exists() and not config.overwrite:
+        raise OutputError(f"{path}: exists already; take another name for the report, or --overwrite")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{path.absolute().parent}: no such directory; make it first")
+
+
+def write_report(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a report's plain values, whole or not at all. Raises OutputError."""
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    write_whole(path, f"{text}\n".encode())

@@ -59,12 +59,7 @@ def open_job(
         },
         weights_sha256=weights.sha256,
         backend=f"{backend.name} {backend.precision}",
-        versions={
-            "vidsr": version("vidsr-cli"),
-            "torch": torch.__version__,
-            "backend": backend.runtime,
-            "codecs": codec_versions(),
-        },
+        versions=software(backend.runtime),
         encoding=encoding,
         segments=tuple(segments),
     )
@@ -100,6 +95,16 @@ def compute_as_chosen(
     if isinstance(backend, Tunable):
         work = WorkPlan(chosen["batch"], chosen["tile"])
         backend.use(chosen["way"], work.usual_call(size, source, target))
+
+
+def software(runtime: str) -> dict[str, str]:
+    """Versions of all that decides the frames; `runtime` is the backend's."""
+    return {
+        "vidsr": version("vidsr-cli"),
+        "torch": torch.__version__,
+        "backend": runtime,
+        "codecs": codec_versions(),
+    }
 
 
 def _fingerprint(config: UpscaleConfig, reader: Reader) -> dict[str, Any]:

@@ -8,7 +8,8 @@ it writes is the same either way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,26 @@ class Segment:
     end_pts: int | None
 
 
+@dataclass(frozen=True)
+class FramePair:
+    """Frames of the input, and what was made of them: the one is what the other is judged by."""
+
+    source: FrameBatch
+    enlarged: FrameBatch
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the planes of both."""
+        return self.source.nbytes + self.enlarged.nbytes
+
+    def repeated(self, rate: ConstantRate) -> Iterator[FramePair]:
+        """One frame at a time, as often as a constant rate shows it."""
+        pairs = zip(self.source.split(1), self.enlarged.split(1), strict=True)
+        for source, enlarged in pairs:
+            for shown in rate.repeat(enlarged):
+                yield FramePair(source, shown)
+
+
 def upscale_segments(
     reader: Reader,
     segments: Sequence[Segment],
@@ -65,16 +86,27 @@ def upscale_segments(
         batches = reader.batches(batch, start_pts=first.start_pts, end_pts=last.end_pts, cuts=cuts)
         return batches if rate is None else rate.select(batches)
 
-    def write(batches: Iterable[FrameBatch]) -> None:
-        pending = iter(batches)
+    def enlarge(batches: Iterable[FrameBatch]) -> Iterator[FramePair]:
+        sources: deque[FrameBatch] = deque()
+
+        def noted() -> Iterator[FrameBatch]:
+            for source in batches:
+                sources.append(source)
+                yield source
+
+        for enlarged in upscaler.stream(noted()):
+            yield FramePair(sources.popleft(), enlarged)
+
+    def write(pairs: Iterable[FramePair]) -> None:
+        pending = iter(pairs)
         current = next(pending, None)
         errors = 0
         for segment in segments:
             with VideoWriter(path_of(segment), output, encoding) as writer:
-                while current is not None and _belongs(current, segment):
-                    for piece in (current,) if rate is None else rate.repeat(current):
-                        writer.write(piece)
-                    on_frames(len(current))
+                while current is not None and _belongs(current.source, segment):
+                    for piece in (current,) if rate is None else current.repeated(rate):
+                        writer.write(piece.enlarged, piece.source)
+                    on_frames(len(current.source))
                     current = next(pending, None)
                 # The reader is some frames ahead: the sum over all segments is right, the place nearly.
                 writer.decode_errors, errors = reader.errors - errors, reader.errors
@@ -82,7 +114,7 @@ def upscale_segments(
 
     run_stages(
         read,
-        upscaler.stream,
+        enlarge,
         write,
         limit=QUEUE_BYTES,
         clocks=clocks or (StageClock("decode"), StageClock("network"), StageClock("encode")),

@@ -14,8 +14,9 @@ from vidsr.inference.skipping import Tally
 from vidsr.inference.upscaler import Upscaler, WorkPlan
 from vidsr.models.weights import Weights
 from vidsr.pipelines.pictures import upscale_to_pictures, writes_pictures
-from vidsr.pipelines.report import UpscaleReport
-from vidsr.pipelines.resume import open_job
+from vidsr.pipelines.report import UpscaleReport, check_report_path, write_report
+from vidsr.pipelines.resume import open_job, software
+from vidsr.pipelines.score_report import ScoreReport
 from vidsr.pipelines.segment import Reader, Segment, upscale_segments
 from vidsr.pipelines.stages import StageClock, slowest
 from vidsr.pipelines.upscale_plan import (
@@ -25,7 +26,7 @@ from vidsr.pipelines.upscale_plan import (
     open_reader,
     plan_upscale,
 )
-from vidsr.progress import Advanced, Finished, Notice, Progress, Started, silent
+from vidsr.progress import Advanced, Finished, Notes, Notice, Progress, Started, silent
 from vidsr.video.durable import put_in_place
 from vidsr.video.job import Job
 from vidsr.video.proof import prove
@@ -43,8 +44,17 @@ def upscale_video(
     A run that is stopped at any moment leaves a job folder beside the output, from which the same call
     goes on. Raises VidsrError with one line for the user.
     """
-    began = time.perf_counter()
     check_paths(config)
+    check_report_path(config)
+    notes = Notes(progress)
+    report = replace(_enlarge(config, notes, opener), notices=tuple(notes.texts))
+    if config.report is not None:
+        write_report(config.report, report.to_json())
+    return report
+
+
+def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -> UpscaleReport:
+    began = time.perf_counter()
     with open_reader(config) as reader:
         if writes_pictures(config.output):
             return upscale_to_pictures(config, reader, progress, opener)
@@ -98,6 +108,7 @@ def upscale_video(
         backend=backend.name,
         precision=backend.precision,
         frames=sum(record.frames for record in records),
+        input_frames=reader.timeline.count,
         resumed_frames=found,
         decode_errors=errors,
         work=tally,
@@ -106,6 +117,15 @@ def upscale_video(
         notices=plan.notices,
         checks=proof.checks,
         proof=asdict(proof),
+        faithfulness=ScoreReport.of_segments(
+            records,
+            plan.remux.shift,
+            (plan.output.height / reader.info.height, plan.output.width / reader.info.width),
+        ),
+        settings=config.to_json(),
+        weights=plan.weights.to_json(),
+        encoding={**plan.encoding.as_json(), "threads": job.chosen["threads"]},
+        versions=software(backend.runtime),
     )
 
 

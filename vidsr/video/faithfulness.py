@@ -15,8 +15,9 @@ in super-resolution (peak 255, luma 16 to 235).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,8 +34,8 @@ LUMA_CODES, CHROMA_CODES = 219.0, 224.0
 """Codes that the signal's 0 to 1, and -1/2 to 1/2, take in 8-bit limited range (H.273, section 8.3)."""
 
 AREA_PX = 16
-"""Side of the areas looked at one by one, pixels of the input: what is invented is mostly local, and an
-error of a whole frame hides it. It is the size of a macroblock, so an encoder's own errors come in it."""
+"""Side of the areas looked at one by one, pixels of the input: what is invented is mostly local, and the
+error of a whole frame hides it."""
 
 BEST_DB = 100.0
 """Stands for no difference at all. A difference of one code in one sample of an 8K frame is 123 dB."""
@@ -48,21 +49,24 @@ class FrameScore:
     """How far one reduced frame is from its input; mean squared errors on the scale of PEAK."""
 
     luma: float
-    chroma: float  # of both planes together; 0 where there are none
+    chroma: float | None  # of both planes together; None where there are none
     area: float  # of luma, in the worst area
     area_row: int  # of the worst area's upper left corner, pixels of the input
     area_column: int
 
-    def to_json(self) -> list[float]:
-        """Five numbers, the errors with five digits."""
-        errors = [float(f"{error:.5g}") for error in (self.luma, self.chroma, self.area)]
-        return [*errors, self.area_row, self.area_column]
+    def to_json(self) -> list[float | None]:
+        """The five, errors with five digits."""
+        errors = (self.luma, self.chroma, self.area)
+        short = [None if error is None else float(f"{error:.5g}") for error in errors]
+        return [*short, self.area_row, self.area_column]
 
     @classmethod
-    def from_json(cls, plain: Iterable[float]) -> FrameScore:
-        """The inverse of `to_json`; ValueError for anything else."""
+    def from_json(cls, plain: Sequence[Any]) -> FrameScore:
+        """The inverse of `to_json`; TypeError or ValueError for anything else."""
         luma, chroma, area, row, column = plain
-        return cls(float(luma), float(chroma), float(area), int(row), int(column))
+        return cls(
+            float(luma), None if chroma is None else float(chroma), float(area), int(row), int(column)
+        )
 
 
 def decibels(error: float) -> float:
@@ -95,8 +99,9 @@ def score(source: FrameBatch, enlarged: FrameBatch) -> FrameScore:
     luma -= to_signal(source.planes[0], source.color)
     squares = luma.mul_(LUMA_CODES).square_()
     row, column, worst = _worst_area(squares[0])
-    chroma = 0.0
+    chroma = None
     if color.matrix != "gray":
+        chroma = 0.0
         for plane, wanted in zip(enlarged.planes[1:3], source.planes[1:3], strict=True):
             reduced = _reduced_chroma(plane, color, enlarged.size, source.size, wanted.shape)
             reduced -= to_signal(wanted, source.color, chroma=True)
@@ -133,8 +138,8 @@ def _reduced_chroma(
     """Signal of the shape `wanted`, (1, h, w), of a chroma plane of a frame of `full` luma pixels.
 
     Where chroma lies on the first luma sample of its block, not in the middle, the same is so in the
-    reduced frame, which is another place: with s luma pixels to one and blocks of k, sample i is found at
-    s i + (s - 1) / (2 k), and not at s i + (s - 1) / 2.
+    reduced frame, which is another place: with s luma pixels to one and blocks of k, sample i is found
+    at s i + (s - 1) / (2 k), and not at s i + (s - 1) / 2.
     """
     cosited = (color.siting in ("topleft", "top"), color.siting in ("topleft", "left"))
     down, across = (

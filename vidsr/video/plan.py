@@ -12,6 +12,7 @@ from typing import Literal
 from av.container import InputContainer
 from av.stream import Discard, Disposition, Stream
 
+from vidsr.config import plain
 from vidsr.video.color_tags import ColorTags
 
 Action = Literal["upscale", "copy", "convert", "attach", "rebuild", "drop"]
@@ -101,7 +102,7 @@ class RemuxPlan:
 
     def to_json(self) -> dict[str, object]:
         """Plain values for a manifest; fractions and paths as text."""
-        return {key: _plain(value) for key, value in dataclasses.asdict(self).items()}
+        return {key: plain(value) for key, value in dataclasses.asdict(self).items()}
 
 
 def matched_streams(plan: RemuxPlan, result: InputContainer) -> dict[int, Stream]:
@@ -173,13 +174,3 @@ def stream_tags(metadata: Mapping[str, str], *, upscaled: bool) -> dict[str, str
 def _is_statistic(key: str) -> bool:
     name = key.lower()
     return name.startswith("_statistics_") or name.partition("-")[0] in _STREAM_TAGS
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, (Fraction, Path)):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value

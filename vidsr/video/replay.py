@@ -30,6 +30,9 @@ HELD_FRAMES = 64
 THREADS = 2
 """Of the decoder: one decodes while the other's frame is measured. More would only take memory."""
 
+DECODERS = {"av1": "libdav1d"}
+"""Whose name is not the codec's: FFmpeg's own "av1" only drives hardware."""
+
 
 class Replay:
     """Decodes the packets of one segment and scores its frames; packets come in decoding order.
@@ -39,7 +42,7 @@ class Replay:
 
     def __init__(self, codec: str, encoder: VideoCodecContext, color: ColorSpec) -> None:
         """`encoder` is open and makes `codec` (FFmpeg's name); `color` is that of what it is given."""
-        context = av.CodecContext.create(codec, "r")
+        context = av.CodecContext.create(DECODERS.get(codec, codec), "r")
         assert isinstance(context, VideoCodecContext)
         context.extradata = encoder.extradata
         context.width, context.height = encoder.width, encoder.height
@@ -86,5 +89,5 @@ class Replay:
 
 
 def stride(frame_bytes: int) -> int:
-    """One in how many frames of this size is measured: all of them below 1 MiB, one in three of 1080p."""
+    """One in how many frames of this size is measured: below 1 MiB all of them, of 1080p every third."""
     return max(1, math.ceil(frame_bytes * HELD_FRAMES / HELD_BYTES))
