@@ -27,6 +27,7 @@ FLOORS = {
     "progress": 1,
     "distributed": 1,
     "cores": 1,
+    "plain": 1,
 }
 
 SAME_FLOOR = {("cli", "console"), ("config", "recipes")} | {

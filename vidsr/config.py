@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,19 +21,6 @@ def one_of(choices: Any, value: str, option: str) -> Any:
     words = get_args(choices)
     if value not in words:
         raise UsageError(f"{option} must be one of {', '.join(words)}, not {value!r}")
-    return value
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON has it: fractions and paths as text, tuples as lists, dataclasses as mappings."""
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if isinstance(value, (Fraction, Path)):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
     return value
 
 
@@ -98,11 +84,6 @@ class UpscaleConfig:
             raise UsageError(f"--fps must be above 0 and at most 1000, not {self.fps}")
         if self.segment_s <= 0 or self.segment_frames < 1:
             raise UsageError("a segment needs a length above 0")
-
-    def to_json(self) -> dict[str, Any]:
-        """All settings as plain values."""
-        found: dict[str, Any] = plain(self)
-        return found
 
 
 Degradation = Literal["bicubic", "video"]

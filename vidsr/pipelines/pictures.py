@@ -21,6 +21,7 @@ from vidsr.pipelines.score_report import Moment, ScoreReport
 from vidsr.pipelines.segment import QUEUE_BYTES, Reader
 from vidsr.pipelines.stages import StageClock, run_stages, slowest
 from vidsr.pipelines.upscale_plan import choose_weights
+from vidsr.plain import plain
 from vidsr.progress import Advanced, Finished, Notice, Progress, Started
 from vidsr.video.faithfulness import comparable, score
 from vidsr.video.job import job_folder
@@ -191,7 +192,7 @@ def upscale_to_pictures(
             (geometry.height / info.height, geometry.width / info.width),
             pictures=True,
         ),
-        settings=config.to_json(),
+        settings=plain(config),
         weights=weights.to_json(),
         encoding=encoding,
         versions=software(backend.runtime),

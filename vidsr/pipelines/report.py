@@ -8,10 +8,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from vidsr.config import UpscaleConfig, plain
+from vidsr.config import UpscaleConfig
 from vidsr.errors import OutputError, UsageError
 from vidsr.inference.skipping import Tally
 from vidsr.pipelines.score_report import ScoreReport
+from vidsr.plain import plain
 from vidsr.video.durable import write_whole
 
 

@@ -26,6 +26,7 @@ from vidsr.pipelines.upscale_plan import (
     open_reader,
     plan_upscale,
 )
+from vidsr.plain import plain
 from vidsr.progress import Advanced, Finished, Notes, Notice, Progress, Started, silent
 from vidsr.video.durable import put_in_place
 from vidsr.video.job import Job
@@ -122,7 +123,7 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
             plan.remux.shift,
             (plan.output.height / reader.info.height, plan.output.width / reader.info.width),
         ),
-        settings=config.to_json(),
+        settings=plain(config),
         weights=plan.weights.to_json(),
         encoding={**plan.encoding.as_json(), "threads": job.chosen["threads"]},
         versions=software(backend.runtime),

@@ -12,7 +12,7 @@ from typing import Literal
 from av.container import InputContainer
 from av.stream import Discard, Disposition, Stream
 
-from vidsr.config import plain
+from vidsr.plain import plain
 from vidsr.video.color_tags import ColorTags
 
 Action = Literal["upscale", "copy", "convert", "attach", "rebuild", "drop"]
