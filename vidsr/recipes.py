@@ -56,10 +56,10 @@ PRESETS: dict[str, Recipe] = {
     ),
     # An hour on two cores: the shape for real time on a CPU.
     "fast": Recipe(
-        blocks=4,
+        blocks=10,
         channels=32,
         activation="leaky_relu",
-        body="residual",
+        body="plain",
         head_kernel=3,
         tail_kernel=3,
         upsampler="single",
