@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vidsr.inference.findings import measured_once
+from vidsr.inference.findings import keep, measured_once, recall
 
 
 def never() -> dict[str, float]:
@@ -53,3 +53,10 @@ def test_no_place_to_remember_is_no_error(tmp_path: Path) -> None:
     blocked.write_text("")
     for number in (1.0, 2.0):
         assert measured_once(blocked / "f.json", "a", lambda n=number: {"x": n}) == {"x": number}  # type: ignore[misc]
+
+
+def test_a_newer_finding_takes_the_place_of_an_older(tmp_path: Path) -> None:
+    file = tmp_path / "findings.json"
+    measured_once(file, "a", lambda: {"x": 1.0})
+    keep(file, "a", {"x": 2.0})
+    assert recall(file) == {"a": {"x": 2.0}}

@@ -1,6 +1,27 @@
+"""Which model is taken where nobody names one, and what is said of it; a begun job keeps its own."""
+
 from __future__ import annotations
 
-from vidsr.pipelines.model_choice import NIGHT_S, SLOWEST, Expected, choose_model
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.inference.nearest import NearestBackend
+from tests.synthetic import make_video
+from vidsr.config import EncodeConfig, UpscaleConfig
+from vidsr.errors import UsageError
+from vidsr.inference import speed
+from vidsr.models import weights as registry
+from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.weights import save_weights
+from vidsr.pipelines import model_choice
+from vidsr.pipelines.info import describe
+from vidsr.pipelines.model_choice import NIGHT_S, SLOWEST, Expected, choose_model, choose_weights
+from vidsr.pipelines.upscale import upscale_video
+from vidsr.pipelines.upscale_plan import open_reader
+from vidsr.progress import Event, Notice
 
 BEST, NEXT, LAST = Expected("best", 1.0), Expected("next", 0.1), Expected("last", 0.2)
 
@@ -19,3 +40,109 @@ def test_a_long_video_may_take_long() -> None:
 def test_where_all_are_too_slow_the_fastest_is_taken() -> None:
     assert choose_model([BEST, LAST, NEXT], frames=10**9, duration_s=1) is NEXT
     assert choose_model([BEST], frames=10**9, duration_s=1) is BEST
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A registry of three small models, and an empty memory of speeds."""
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    torch.manual_seed(0)
+    for name, blocks in (("srgan-lite", 4), ("srgan-fast", 1), ("srgan", 16)):
+        shape = GeneratorConfig(scale=2, blocks=blocks, channels=16, upsampler="single", head_kernel=3)
+        save_weights(folder / f"{name}_x2_pixel.safetensors", Generator(shape), metadata={})
+    monkeypatch.setattr(registry, "SHIPPED", folder)
+    monkeypatch.setenv("VIDSR_CACHE", str(tmp_path / "cache"))
+    make_video(tmp_path / "in.mkv", frames=4, audio=1)
+    return tmp_path
+
+
+def job(folder: Path, **options: object) -> UpscaleConfig:
+    given = {"scale": 2, "backend": "cpu", "encode": EncodeConfig(preset="ultrafast"), **options}
+    return UpscaleConfig(folder / "in.mkv", folder / "out.mkv", **given)  # type: ignore[arg-type]
+
+
+def chosen(config: UpscaleConfig) -> model_choice.Choice:
+    with open_reader(config) as reader:
+        return choose_weights(config, reader.info, reader.timeline)
+
+
+def test_the_notice_names_the_model_its_speed_and_the_others(shipped: Path) -> None:
+    choice = chosen(job(shipped))
+    assert choice.weights.name == "srgan-lite"
+    assert choice.expectation is not None
+    assert "the network makes about" in choice.expectation
+    assert "--fast about" in choice.expectation and "--model srgan about" in choice.expectation
+    facts = dict(describe(job(shipped)).facts)
+    assert facts["model"] == f"srgan-lite x2 on cpu; {choice.expectation}"
+    assert chosen(job(shipped, model="srgan")).expectation is None
+
+
+def test_speed_is_measured_once_and_corrected_by_what_is_learnt(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = chosen(job(shipped))
+    (found,) = json.loads((shipped / "cache" / "speed.json").read_text()).values()
+    assert found["pixels"] > 0
+    monkeypatch.setattr(speed, "_measured", lambda *_: pytest.fail("measured again"))
+    assert chosen(job(shipped)) == first
+    speed.learn_speed(first.weights, job(shipped), 64 * 48 * 7.0)
+    again = chosen(job(shipped)).expectation
+    assert again is not None and again.startswith("the network makes about 7 frames/s")
+
+
+def test_a_model_that_takes_longer_than_a_night_gives_way(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = chosen(job(shipped)).weights
+    speed.learn_speed(first, job(shipped), 64 * 48 / 10_000)
+    choice = chosen(job(shipped))
+    assert choice.weights.name == "srgan-fast"
+    assert choice.expectation is not None
+    assert "where srgan-lite would take longer than a night" in choice.expectation
+
+
+def test_operations_tell_the_speed_of_what_was_never_run(shipped: Path) -> None:
+    config = job(shipped)
+    names = ("srgan-lite", "srgan-fast", "srgan")
+    models = [registry.find_weights(name, 2) for name in names]
+    speed.learn_speed(models[0], config, 1000.0)
+    with open_reader(config) as reader:
+        lite, fast, large = model_choice.expect(models, config, reader.info)
+    assert lite.frame_s == pytest.approx(64 * 48 / 1000)
+    assert fast.frame_s < lite.frame_s < large.frame_s
+    speed.learn_speed(models[2], config, 123.0)
+    with open_reader(config) as reader:
+        assert model_choice.expect(models, config, reader.info)[2].frame_s == pytest.approx(
+            64 * 48 / 123
+        )
+
+
+def test_a_begun_job_keeps_its_model(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stopping(NearestBackend):
+        def __call__(self, lr: torch.Tensor) -> torch.Tensor:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        upscale_video(job(shipped), opener=lambda *_: Stopping(2))
+    lite = registry.find_weights("srgan-lite", 2)
+    speed.learn_speed(lite, job(shipped), 1e-6)  # by now it would not be taken any more
+    assert chosen(job(shipped)) == model_choice.Choice(lite)
+    assert chosen(job(shipped, restart=True)).weights.name == "srgan-fast"
+    events: list[Event] = []
+    report = upscale_video(job(shipped), events.append, opener=lambda *_: NearestBackend(2))
+    assert report.model == "srgan-lite"
+
+
+def test_upscale_says_it_once_at_the_start(shipped: Path) -> None:
+    events: list[Event] = []
+    upscale_video(job(shipped), events.append, opener=lambda *_: NearestBackend(2))
+    said = [event.text for event in events if isinstance(event, Notice)]
+    assert len([text for text in said if text.startswith("srgan-lite: the network makes")]) == 1
+
+
+def test_what_no_model_can_do_is_refused_with_its_reason(shipped: Path) -> None:
+    with pytest.raises(UsageError, match="srgan-lite enlarges by 2 at most"):
+        chosen(job(shipped, scale=3))
+    with pytest.raises(UsageError, match="--detail needs a model with two sets"):
+        chosen(job(shipped, detail=0.5))

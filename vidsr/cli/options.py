@@ -4,22 +4,45 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from vidsr.errors import UsageError
 
+
+def shipped_models(incomplete: str) -> list[str]:
+    """Names of models for the shell to complete; where there are none, it completes files."""
+    from vidsr.models.weights import registry
+
+    names = dict.fromkeys(entry.name for entry in registry())
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def backends(incomplete: str) -> list[str]:
+    """Names of backends for the shell to complete."""
+    from vidsr.config import BackendName
+
+    return [name for name in get_args(BackendName) if name.startswith(incomplete)]
+
+
 Scale = Annotated[float | None, typer.Option(help="Enlarge by this factor, 1 to 4.", show_default="4")]
 Width = Annotated[int | None, typer.Option(help="Width of the output in pixels, instead of --scale.")]
 Height = Annotated[int | None, typer.Option(help="Height of the output in pixels, instead of --scale.")]
 Model = Annotated[
-    str, typer.Option(help="A model of `vidsr models`, a weights file, or a folder of train.")
+    str,
+    typer.Option(
+        help="A model of `vidsr models`, a weights file, or a folder of train; auto: the best one here.",
+        autocompletion=shipped_models,
+    ),
 ]
+Fast = Annotated[bool, typer.Option("--fast", help="The fastest model: --model srgan-fast.")]
 Detail = Annotated[
     float | None, typer.Option(help="0 most faithful to 1 most detailed, for models with both sets.")
 ]
-Backend = Annotated[str, typer.Option(help="auto, tensorrt, cuda, openvino or cpu.")]
+Backend = Annotated[
+    str, typer.Option(help="auto, tensorrt, cuda, openvino or cpu.", autocompletion=backends)
+]
 Precision = Annotated[str, typer.Option(help="auto, fp16, bf16, fp32 or int8.")]
 Compile = Annotated[
     bool,
@@ -69,6 +92,21 @@ WouldBeOutput = Annotated[
 ]
 NativeScale = Annotated[int, typer.Option("--scale", help="2 or 4.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of words.")]
+
+
+def model_of(model: str, fast: bool) -> str:
+    """What --model and --fast ask for; UsageError where they disagree, or nothing fast is shipped."""
+    from vidsr.models.weights import FAST, registry
+
+    if not fast:
+        return model
+    if model not in ("auto", FAST):
+        raise UsageError(f"--fast means --model {FAST}: leave out one of --fast and --model {model}")
+    if not any(entry.name == FAST for entry in registry()):
+        raise UsageError(
+            f"--fast: this installation has no model {FAST}; vidsr models lists what it has"
+        )
+    return FAST
 
 
 def beside(input: Path, scale: float | None) -> Path:

@@ -19,23 +19,28 @@ def measured_once(
     second could not go on where the first stopped. Nothing is kept of an empty result. A file that is
     damaged is begun anew; where it cannot be written the question is asked anew each time.
     """
-    known = _recall(file)
+    known = recall(file)
     if subject not in known:
         found = dict(measure())
         if found:
-            # Read again: another run may have added its own meanwhile.
-            known = {**_recall(file), subject: found}
-            try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(file, json.dumps(known, indent=1).encode())
-            except (OSError, OutputError):
-                pass  # a read-only home: a slower start, nothing worse
+            keep(file, subject, found)
         return found
     return known[subject]
 
 
-def _recall(file: Path) -> dict[str, dict[str, float]]:
-    """What earlier runs measured; empty where nothing can be read."""
+def keep(file: Path, subject: str, found: Mapping[str, float]) -> None:
+    """Put numbers into the file, in the place of earlier ones of this subject."""
+    # Read now: another run may have added its own while these were measured.
+    known = {**recall(file), subject: dict(found)}
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps(known, indent=1).encode())
+    except (OSError, OutputError):
+        pass  # a read-only home: a slower start, nothing worse
+
+
+def recall(file: Path) -> dict[str, dict[str, float]]:
+    """What earlier runs measured, by subject; empty where nothing can be read."""
     try:
         return {
             str(subject): {str(name): float(number) for name, number in numbers.items()}

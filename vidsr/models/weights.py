@@ -31,8 +31,11 @@ SHIPPED = Path(__file__).parent.parent / "weights"
 OBJECTIVES = ("pixel", "adversarial")
 """What a set was trained for: faithful (pixel loss) or detailed (perceptual and adversarial loss)."""
 
-PREFERRED = {"cuda": ("srgan", "srgan-lite"), "cpu": ("srgan-lite", "srgan-fast", "srgan")}
-"""What `--model auto` takes on a kind of device: the first that is shipped."""
+PREFERRED = {"cuda": ("srgan", "srgan-lite", "srgan-fast"), "cpu": ("srgan-lite", "srgan-fast", "srgan")}
+"""What `--model auto` takes on a kind of device: the first that is shipped, and is not too slow."""
+
+FAST = "srgan-fast"
+"""What `--fast` asks for."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +105,18 @@ def _names() -> list[str]:
     return list(dict.fromkeys(entry.name for entry in registry()))
 
 
-def default_model(device_type: str) -> str:
-    """The name that `--model auto` stands for on "cuda" or "cpu"."""
+def preferred_models(device_type: str) -> list[str]:
+    """The shipped models that `--model auto` chooses from on "cuda" or "cpu", the best of them first."""
     shipped = {entry.name for entry in registry()}
-    for name in PREFERRED[device_type]:
-        if name in shipped:
-            return name
-    raise WeightsError(f"no weights in {SHIPPED}: the installation is damaged, install vidsr again")
+    found = [name for name in PREFERRED[device_type] if name in shipped]
+    if not found:
+        raise WeightsError(f"no weights in {SHIPPED}: the installation is damaged, install vidsr again")
+    return found
+
+
+def default_model(device_type: str) -> str:
+    """The best shipped model for "cuda" or "cpu", however long it takes."""
+    return preferred_models(device_type)[0]
 
 
 def find_weights(model: str, factor: float, *, detail: float | None = None) -> Weights:

@@ -15,7 +15,8 @@ from vidsr.config import BackendName, ForecastConfig, UpscaleConfig
 from vidsr.cores import usable_cores
 from vidsr.errors import BackendUnavailable, UsageError, VidsrError
 from vidsr.inference.backend import LADDER, choose_device, open_backend
-from vidsr.models.weights import PREFERRED, Weights, find_weights, registry
+from vidsr.inference.speed import learn_speed
+from vidsr.models.weights import Weights, find_weights, preferred_models, registry
 from vidsr.pipelines.apart import call_apart
 from vidsr.pipelines.forecast_report import Forecast, Way
 from vidsr.pipelines.geometry import plan_geometry
@@ -56,6 +57,9 @@ def forecast(config: ForecastConfig, progress: Progress = silent) -> Forecast:
             if backend not in refusals:
                 try:
                     ways.append(bench.try_out(weights, backend))
+                    if ways[-1].backend == ways[0].backend:  # the ladder's first that works
+                        pixels = reader.info.height * reader.info.width / ways[-1].network_s
+                        learn_speed(weights, config.upscale, pixels)
                 except BackendUnavailable as error:
                     refusals[backend] = str(error)
                 except (VidsrError, TimeoutError) as error:
@@ -64,10 +68,15 @@ def forecast(config: ForecastConfig, progress: Progress = silent) -> Forecast:
         progress(Finished("plan"))
         if not ways:
             raise VidsrError("; ".join(f"{name}: {reason}" for name, reason in refusals.items()))
+        ways = _with_choice(ways, job, reader)
+        taken = next(way.model for way in ways if way.chosen)
+        weights = next(weights for weights, _ in pairs if weights.name == taken)
+        # What was measured takes the place of what was expected.
+        plan = replace(plan, weights=weights, expectation=None)
         folder = job.output.absolute().parent
         return Forecast(
             description=describe_plan(job, reader, plan, refusal),
-            ways=_with_choice(ways, job, reader),
+            ways=tuple(ways),
             refusals=refusals,
             frames=reader.timeline.count,
             sampled=decoded.frames,
@@ -153,15 +162,15 @@ class _Bench:
         )
 
 
-def _with_choice(ways: list[Way], job: UpscaleConfig, reader: Reader) -> tuple[Way, ...]:
+def _with_choice(ways: list[Way], job: UpscaleConfig, reader: Reader) -> list[Way]:
     """The ways, with the one marked that `upscale` takes with these options."""
     first = next(name for name in LADDER if any(way.backend == name for way in ways))
     there = {way.model: way for way in ways if way.backend == first}
-    preferred = [name for name in PREFERRED[choose_device(job)] if name in there] or list(there)
+    preferred = [name for name in preferred_models(choose_device(job)) if name in there] or list(there)
     timeline = reader.timeline
     model = choose_model(
         [Expected(name, there[name].network_s) for name in preferred],
         timeline.count,
         float((timeline.end - timeline.start) * timeline.time_base),
     ).model
-    return tuple(replace(way, chosen=way.backend == first and way.model == model) for way in ways)
+    return [replace(way, chosen=way.backend == first and way.model == model) for way in ways]

@@ -48,7 +48,7 @@ def describe_plan(
         ("colour", _color(reader.info.color)),
         ("output", f"{config.output}"),
         ("becomes", _becomes(plan)),
-        ("model", f"{plan.weights.name} x{plan.weights.scale} on {choose_device(config)}"),
+        ("model", _model(plan, choose_device(config))),
         ("segments", f"{len(plan.segments)}, of {config.segment_s:g} s at most"),
     )
     notices = plan.notices if refusal is None else (refusal, *plan.notices)
@@ -94,6 +94,11 @@ def _becomes(plan: UpscalePlan) -> str:
         f"{plan.output.width}x{plan.output.height} {plan.encoding.codec} "
         f"({plan.encoding.encoder}, {plan.encoding.pixel_format}{quality})"
     )
+
+
+def _model(plan: UpscalePlan, device: str) -> str:
+    said = f"{plan.weights.name} x{plan.weights.scale} on {device}"
+    return said if plan.expectation is None else f"{said}; {plan.expectation}"
 
 
 def _row(stream: StreamPlan) -> tuple[str, str, str, str]:

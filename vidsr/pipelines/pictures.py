@@ -15,12 +15,12 @@ from vidsr.inference.backend import Backend
 from vidsr.inference.upscaler import Upscaler, WorkPlan
 from vidsr.models.weights import Weights
 from vidsr.pipelines.geometry import plan_geometry
+from vidsr.pipelines.model_choice import choose_weights
 from vidsr.pipelines.report import UpscaleReport
 from vidsr.pipelines.resume import open_job, software
 from vidsr.pipelines.score_report import Moment, ScoreReport
 from vidsr.pipelines.segment import QUEUE_BYTES, Reader
 from vidsr.pipelines.stages import StageClock, run_stages, slowest
-from vidsr.pipelines.upscale_plan import choose_weights
 from vidsr.plain import plain
 from vidsr.progress import Advanced, Finished, Notice, Progress, Started
 from vidsr.video.faithfulness import comparable, score
@@ -108,7 +108,10 @@ def upscale_to_pictures(
     """
     began = time.perf_counter()
     info = reader.info
-    weights = choose_weights(config, info)
+    choice = choose_weights(config, info, reader.timeline)
+    weights = choice.weights
+    if choice.expectation is not None:
+        progress(Notice(f"{weights.name}: {choice.expectation}"))
     geometry = plan_geometry(config, info, (1, 1))
     size = geometry.height, geometry.width
     target = PictureTarget.choose(config.output, reader)

@@ -31,10 +31,11 @@ from vidsr.pipelines.album import (
 )
 from vidsr.pipelines.clip import write_clip
 from vidsr.pipelines.geometry import plan_geometry
+from vidsr.pipelines.model_choice import choose_weights
 from vidsr.pipelines.moments import choose_moments, frame_at, frame_time, seconds_after_start
 from vidsr.pipelines.page_report import PageReport
 from vidsr.pipelines.segment import Reader
-from vidsr.pipelines.upscale_plan import choose_weights, open_reader
+from vidsr.pipelines.upscale_plan import open_reader
 from vidsr.progress import Advanced, Finished, Progress, Started, silent
 
 BackendOpener = Callable[[Weights, UpscaleConfig, Progress], Backend]
@@ -76,7 +77,8 @@ def sample_video(
     runs = config.upscaling
     with open_reader(runs[0]) as reader, ExitStack() as backends:
         info = reader.info
-        weights = [choose_weights(run, info) for run in runs]  # every refusal before any work
+        # Every refusal before any work.
+        weights = [choose_weights(run, info, reader.timeline).weights for run in runs]
         geometry = plan_geometry(runs[0], info, (1, 1))
         size = geometry.height, geometry.width
         asked = sorted({frame_time(reader, seconds) for seconds in config.at})

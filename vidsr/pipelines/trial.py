@@ -18,7 +18,7 @@ import torch
 from vidsr.config import UpscaleConfig
 from vidsr.errors import InputError
 from vidsr.frames import FrameBatch, VideoInfo
-from vidsr.inference.backend import Backend, open_backend
+from vidsr.inference.backend import Backend, Tunable, open_backend
 from vidsr.inference.memory import free_bytes
 from vidsr.inference.upscaler import Upscaler, plan_work
 from vidsr.models.weights import Weights
@@ -97,6 +97,9 @@ def measure(trial: Trial) -> Measured:
             trial.config.batch,
             trial.config.tile,
         )
+        if isinstance(backend, Tunable):
+            call = work.usual_call((info.height, info.width), info.color, trial.encoding.color)
+            backend.use(backend.tune(call), call)
         size = trial.output.height, trial.output.width
         upscaler = Upscaler(backend, work, trial.encoding.color, size)
         bench = _Bench(trial, backend, upscaler, Path(folder))

@@ -9,9 +9,9 @@ from pathlib import Path
 from vidsr.config import UpscaleConfig
 from vidsr.errors import OutputError, UsageError
 from vidsr.frames import VideoInfo
-from vidsr.inference.backend import choose_device
-from vidsr.models.weights import Weights, default_model, find_weights
+from vidsr.models.weights import Weights
 from vidsr.pipelines.geometry import plan_geometry
+from vidsr.pipelines.model_choice import choose_weights
 from vidsr.pipelines.segment import Reader, Segment
 from vidsr.video.encoders import Encoding, resolve_encoding
 from vidsr.video.job import remove_if_proven
@@ -34,18 +34,13 @@ def open_reader(config: UpscaleConfig) -> Reader:
     return VideoReader(config.input, video_stream=config.video_stream, deinterlace=config.deinterlace)
 
 
-def choose_weights(config: UpscaleConfig, info: VideoInfo) -> Weights:
-    """The weights for the factor that the options ask for; `auto` by the device they will run on."""
-    model = config.model if config.model != "auto" else default_model(choose_device(config))
-    return find_weights(model, plan_geometry(config, info, (1, 1)).factor, detail=config.detail)
-
-
 @dataclass(frozen=True)
 class UpscalePlan:
     """The decisions about a video, each made once."""
 
     source: Path  # the file that the other streams come from
     weights: Weights
+    expectation: str | None  # how fast they are, and what else there is; where nobody named a model
     output: VideoInfo  # of the enlarged video
     encoding: Encoding
     remux: RemuxPlan
@@ -66,7 +61,7 @@ def plan_upscale(config: UpscaleConfig, reader: Reader) -> UpscalePlan:
     info = reader.info
     # One picture of a sequence stands for the file that other streams would come from: it has none.
     source = reader.files[0] if isinstance(reader, SequenceReader) else config.input
-    weights = choose_weights(config, info)
+    choice = choose_weights(config, info, reader.timeline)
     wanted = plan_geometry(config, info, (1, 1))
     rate = None
     if config.fps is not None and isinstance(reader, VideoReader):
@@ -101,7 +96,9 @@ def plan_upscale(config: UpscaleConfig, reader: Reader) -> UpscalePlan:
         drop_incompatible=config.drop_incompatible,
     )
     segments = plan_segments(reader.timeline, config.segment_s, config.segment_frames)
-    return UpscalePlan(source, weights, output, encoding, remux, segments, rate)
+    return UpscalePlan(
+        source, choice.weights, choice.expectation, output, encoding, remux, segments, rate
+    )
 
 
 def plan_anyhow(config: UpscaleConfig, reader: Reader) -> tuple[UpscalePlan, str | None]:

@@ -196,6 +196,12 @@ class Job:
                 self.folder.rmdir()
 
 
+def weights_of_job(output: Path) -> str | None:
+    """The digest of the weights of the job that was begun for an output; None where there is none."""
+    manifest = _load(job_folder(output) / MANIFEST_NAME)
+    return None if manifest is None else str(manifest["identity"]["weights_sha256"])
+
+
 def remove_if_proven(output: Path) -> None:
     """Delete the job folder of an existing output whose run was killed after the rename.
 
