@@ -41,6 +41,7 @@ FENCES = {
     "onnx": ["inference/engine_builder.py"],
     "onnxruntime": ["inference/onnxruntime_backend.py"],
     "openvino": ["inference/openvino_*.py"],
+    "triton": ["inference/epilogues.py"],
     "ray": ["pipelines/cluster.py"],
     "typer": ["cli/*"],
     "rich": ["console.py"],

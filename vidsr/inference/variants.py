@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 from dataclasses import dataclass
 from typing import Literal, Self, cast, get_args
 
@@ -12,9 +13,10 @@ from torch import Tensor, nn
 from vidsr.inference.rewrites import BYTE_WHITE, Depth, FrameNetwork
 from vidsr.models.generator import Generator
 
-Form = Literal["rewritten", "plain", "compiled"]
-"""How the network is written down: by the identities of `rewrites`, as trained, or as rewritten and then
-put through torch.compile. It decides the last bits of the result."""
+Form = Literal["rewritten", "plain", "fused", "compiled"]
+"""How the network is written down: by the identities of `rewrites`; as trained; as rewritten, with what
+follows a convolution in kernels of `epilogues`; as rewritten and put through torch.compile. It decides
+the last bits of the result."""
 
 GRAPH = ", as a graph"
 
@@ -41,10 +43,12 @@ class Variant:
 def offered(device: torch.device, *, compiled: bool) -> tuple[Variant, ...]:
     """The variants worth trying on a device; of equals the first is taken.
 
-    On the CPU no launch costs enough to save; `compiled` adds torch.compile, which takes from seconds
-    to a minute before the first frame.
+    On the CPU no launch costs enough to save, and Triton has no compiler. `compiled` adds torch.compile,
+    which takes from seconds to a minute before the first frame.
     """
     forms: list[Form] = ["rewritten", "plain"]
+    if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
+        forms.append("fused")
     if compiled:
         forms.append("compiled")
     launches = (True, False) if device.type == "cuda" else (False,)
@@ -60,6 +64,10 @@ def build_network(generator: Generator, form: Form, dtype: torch.dtype, depth: D
     network: nn.Module
     if form == "plain":
         network = PlainNetwork(generator, dtype, depth)
+    elif form == "fused":
+        from vidsr.inference.fused import FusedNetwork  # here, since not everyone has Triton
+
+        network = FusedNetwork(generator, dtype, depth)
     else:
         network = FrameNetwork(generator, dtype, depth)
     for parameter in network.parameters():
