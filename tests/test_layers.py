@@ -22,6 +22,7 @@ FLOORS = {
     "video": 2,
     "config": 1,
     "recipes": 1,
+    "crews": 1,
     "frames": 1,
     "errors": 1,
     "progress": 1,
@@ -30,7 +31,7 @@ FLOORS = {
     "plain": 1,
 }
 
-SAME_FLOOR = {("cli", "console"), ("config", "recipes")} | {
+SAME_FLOOR = {("cli", "console"), ("config", "recipes"), ("config", "crews")} | {
     (room, "errors") for room, floor in FLOORS.items() if floor == 1
 }
 

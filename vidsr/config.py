@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from vidsr.crews import CrewConfig
 from vidsr.errors import UsageError
 from vidsr.recipes import PRESETS, Recipe
 
@@ -66,6 +67,7 @@ class UpscaleConfig:
     restart: bool = False  # throw the job folder away and begin anew
     report: Path | None = None  # where the record of the finished run is written, JSON
     encode: EncodeConfig = field(default_factory=EncodeConfig)
+    crew: CrewConfig = field(default_factory=CrewConfig)
 
     def __post_init__(self) -> None:
         if self.scale is not None and (self.width is not None or self.height is not None):

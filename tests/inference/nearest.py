@@ -8,8 +8,11 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from vidsr.config import UpscaleConfig
 from vidsr.errors import OutOfMemory
 from vidsr.inference.backend import SizeLimits
+from vidsr.models.weights import Weights
+from vidsr.progress import Progress
 
 
 class NearestBackend:
@@ -45,3 +48,8 @@ class NearestBackend:
         trace: TracebackType | None,
     ) -> None:
         return None
+
+
+def open_nearest(weights: Weights, config: UpscaleConfig, progress: Progress) -> NearestBackend:
+    """Open it as `open_backend` would; a name that other processes can import."""
+    return NearestBackend(weights.scale)

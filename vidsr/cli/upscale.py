@@ -56,6 +56,17 @@ def upscale(
     pix_fmt: options.PixFmt = None,
     encoder_options: options.EncoderOptions = None,
     drop_incompatible: options.DropIncompatible = False,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            help="A process for each of these, as 0,1 (NVIDIA cards) or cpu,cpu.",
+            show_default="one device, this process",
+        ),
+    ] = None,
+    allow_mixed: Annotated[
+        bool,
+        typer.Option("--allow-mixed", help="Devices of several kinds: last bits of frames may differ."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away what an interrupted run left, begin anew.")
@@ -84,6 +95,7 @@ def upscale(
             UpscalePrecision,
             one_of,
         )
+        from vidsr.crews import CrewConfig
 
         config = UpscaleConfig(
             input=input,
@@ -113,6 +125,10 @@ def upscale(
                 preset=preset,
                 pixel_format=pix_fmt,
                 options=tuple(options.pair(option) for option in encoder_options or ()),
+            ),
+            crew=CrewConfig(
+                devices=tuple(devices.split(",")) if devices is not None else (),
+                allow_mixed=allow_mixed,
             ),
         )
         if input.is_dir():

@@ -51,6 +51,11 @@ class Tally:
         self.partial += partial
         self.network += network
 
+    def include(self, other: Tally) -> None:
+        """Count another worker's frames too."""
+        self.add(other.frames, repeated=other.repeated, partial=other.partial, network=other.network)
+        self.inexact |= other.inexact
+
 
 @dataclass(frozen=True)
 class _Work:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,16 +11,17 @@ from pathlib import Path
 from vidsr.config import UpscaleConfig
 from vidsr.errors import OutputError, ProofError, UsageError
 from vidsr.frames import FrameBatch
-from vidsr.inference.backend import Backend
-from vidsr.inference.upscaler import Upscaler, WorkPlan
-from vidsr.models.weights import Weights
+from vidsr.inference.upscaler import Upscaler
+from vidsr.pipelines.ability import ability_of
 from vidsr.pipelines.geometry import plan_geometry
+from vidsr.pipelines.manner import Manner, Material, choose, compute_as_chosen
 from vidsr.pipelines.model_choice import choose_weights
 from vidsr.pipelines.report import UpscaleReport
 from vidsr.pipelines.resume import open_job, software
 from vidsr.pipelines.score_report import Moment, ScoreReport
 from vidsr.pipelines.segment import QUEUE_BYTES, Reader
 from vidsr.pipelines.stages import StageClock, run_stages, slowest
+from vidsr.pipelines.worker import BackendOpener
 from vidsr.plain import plain
 from vidsr.progress import Advanced, Finished, Notice, Progress, Started
 from vidsr.video.faithfulness import comparable, score
@@ -100,7 +101,7 @@ def upscale_to_pictures(
     config: UpscaleConfig,
     reader: Reader,
     progress: Progress,
-    opener: Callable[[Weights, UpscaleConfig, Progress], Backend],
+    opener: BackendOpener,
 ) -> UpscaleReport:
     """Enlarge every frame into a picture; each appears whole, and a stopped run goes on after the last.
 
@@ -116,6 +117,7 @@ def upscale_to_pictures(
     size = geometry.height, geometry.width
     target = PictureTarget.choose(config.output, reader)
     color = stored_color(config.output, info.color)
+    material = Material((info.height, info.width), info.color, color)
     count = reader.timeline.count
     encoding = {"format": config.output.suffix.lower(), "color": str(color)}
     if not config.overwrite and (config.restart or not job_folder(config.output).exists()):
@@ -125,20 +127,21 @@ def upscale_to_pictures(
         open_job(
             config,
             reader,
-            backend,
+            ability_of(backend),
+            choose(backend, config, material),
             weights,
             size=size,
-            target=color,
             encoding=encoding,
             chosen={},
         ) as job,
     ):
+        manner = Manner.kept(job.chosen)
+        compute_as_chosen(manner, backend, material)
         found = target.finished(count) if job.resumed else 0
         if found:
             progress(Notice(f"going on after {found} finished pictures"))
         clocks = StageClock("decode"), StageClock("network"), StageClock("encode")
-        work = WorkPlan(job.chosen["batch"], job.chosen["tile"])
-        upscaler = Upscaler(backend, work, color, size, skip=config.skip)
+        upscaler = Upscaler(backend, manner.work, color, size, skip=config.skip)
         progress(Started("upscale", count, "pictures", found))
         done = found
         losses: dict[str, None] = {}

@@ -10,11 +10,9 @@ from typing import Any
 import torch
 
 from vidsr.config import UpscaleConfig
-from vidsr.frames import ColorSpec
-from vidsr.inference.backend import Backend, Tunable
-from vidsr.inference.memory import free_bytes
-from vidsr.inference.upscaler import WorkPlan, plan_work
 from vidsr.models.weights import Weights
+from vidsr.pipelines.ability import Ability
+from vidsr.pipelines.manner import Manner
 from vidsr.pipelines.segment import Reader
 from vidsr.video.encoders import codec_versions
 from vidsr.video.job import Job, JobIdentity, fingerprint
@@ -24,11 +22,11 @@ from vidsr.video.sequences import SequenceReader
 def open_job(
     config: UpscaleConfig,
     reader: Reader,
-    backend: Backend,
+    ability: Ability,
+    manner: Manner,
     weights: Weights,
     *,
     size: tuple[int, int],
-    target: ColorSpec,
     encoding: Mapping[str, Any],
     segments: Sequence[tuple[int | None, int | None]] = (),
     chosen: Mapping[str, Any],
@@ -36,16 +34,11 @@ def open_job(
 ) -> Job:
     """Begin the job of this output, or take up what an earlier run of the same command left.
 
-    `size` is the output's (height, width), `target` its colour. How much goes through the network at
-    once, with how many threads and in which way it is computed is chosen by the first run and kept by
-    the others: it can change the last bit of a sum.
+    `size` is the output's (height, width). `manner` and `chosen` are kept if the job is new; else those
+    of its first run count (`Job.chosen`).
     Raises JobError where the folder belongs to other settings, another input or other software.
     """
     info = reader.info
-    work = plan_work(
-        (info.height, info.width), backend, free_bytes(backend.device), config.batch, config.tile
-    )
-    call = work.usual_call((info.height, info.width), info.color, target)
     identity = JobIdentity(
         input=_fingerprint(config, reader),
         settings={
@@ -58,43 +51,18 @@ def open_job(
             "tile": config.tile,
         },
         weights_sha256=weights.sha256,
-        backend=f"{backend.name} {backend.precision}",
-        versions=software(backend.runtime),
+        backend=f"{ability.backend} {ability.precision}",
+        versions=software(ability.runtime),
         encoding=encoding,
         segments=tuple(segments),
     )
-    job = Job.open(
+    return Job.open(
         config.output,
         identity,
-        chosen={
-            **chosen,
-            "batch": work.batch,
-            "tile": work.tile,
-            "torch_threads": torch.get_num_threads(),
-            "way": backend.tune(call) if isinstance(backend, Tunable) else None,
-        },
+        chosen={**chosen, **manner.to_json()},
         restart=config.restart,
         segment_suffix=segment_suffix,
     )
-    compute_as_chosen(job.chosen, backend, (info.height, info.width), info.color, target)
-    return job
-
-
-def compute_as_chosen(
-    chosen: Mapping[str, Any],
-    backend: Backend,
-    size: tuple[int, int],
-    source: ColorSpec,
-    target: ColorSpec,
-) -> None:
-    """Make this process compute as a job's first run did; `size` is the source's (height, width).
-
-    Raises BackendUnavailable where it cannot.
-    """
-    torch.set_num_threads(chosen["torch_threads"])
-    if isinstance(backend, Tunable):
-        work = WorkPlan(chosen["batch"], chosen["tile"])
-        backend.use(chosen["way"], work.usual_call(size, source, target))
 
 
 def software(runtime: str) -> dict[str, str]:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import groupby
 
 from vidsr.config import UpscaleConfig
-from vidsr.errors import InputError, OutputError
-from vidsr.inference.backend import Backend, open_backend
-from vidsr.inference.skipping import Tally
-from vidsr.inference.upscaler import Upscaler, WorkPlan
-from vidsr.models.weights import Weights
+from vidsr.errors import InputError, OutputError, UsageError
+from vidsr.inference.backend import open_backend
+from vidsr.pipelines.crew import Crew, call_crew
+from vidsr.pipelines.ledger import Ledger
+from vidsr.pipelines.manner import Manner, Material
 from vidsr.pipelines.pictures import upscale_to_pictures, writes_pictures
 from vidsr.pipelines.report import UpscaleReport, check_report_path, write_report
 from vidsr.pipelines.resume import open_job, software
 from vidsr.pipelines.score_report import ScoreReport
-from vidsr.pipelines.segment import Reader, Segment, upscale_segments
-from vidsr.pipelines.stages import StageClock, slowest
+from vidsr.pipelines.segment import Reader, Segment
 from vidsr.pipelines.upscale_plan import (
     UpscalePlan,
     check_paths,
@@ -26,15 +25,14 @@ from vidsr.pipelines.upscale_plan import (
     open_reader,
     plan_upscale,
 )
+from vidsr.pipelines.worker import BackendOpener, Orders
 from vidsr.plain import plain
-from vidsr.progress import Advanced, Finished, Notes, Notice, Progress, Started, silent
+from vidsr.progress import Finished, Notes, Notice, Progress, Started, silent
 from vidsr.video.durable import put_in_place
 from vidsr.video.job import Job
 from vidsr.video.proof import prove
 from vidsr.video.remux import join
 from vidsr.video.writer import SegmentRecord
-
-BackendOpener = Callable[[Weights, UpscaleConfig, Progress], Backend]
 
 
 def upscale_video(
@@ -58,6 +56,10 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
     began = time.perf_counter()
     with open_reader(config) as reader:
         if writes_pictures(config.output):
+            if config.crew.several:
+                raise UsageError(
+                    f"{config.output}: pictures are made by one process; leave out --devices"
+                )
             return upscale_to_pictures(config, reader, progress, opener)
         plan = plan_upscale(config, reader)
         for text in plan.notices:
@@ -67,12 +69,11 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
         if is_deinterlaced(reader):
             progress(Notice("the input is interlaced: it is deinterlaced (--no-deinterlace leaves it)"))
         with (
-            opener(plan.weights, config, progress) as backend,
-            _open_job(config, plan, reader, backend) as job,
+            call_crew(plan.weights, config, progress, opener) as crew,
+            _open_job(config, plan, reader, crew) as job,
         ):
-            clocks = StageClock("decode"), StageClock("network"), StageClock("encode")
             found = sum(record.frames for record in _records(job, plan))
-            tally = _upscale_missing(plan, reader, backend, job, clocks, progress, skip=config.skip)
+            ledger = _upscale_missing(plan, reader, crew, job, progress, skip=config.skip)
             records = list(_records(job, plan))
             if not any(record.frames for record in records):
                 raise InputError(f"{config.input}: not one frame could be decoded; is the file damaged?")
@@ -107,16 +108,16 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
         input_size=(reader.info.width, reader.info.height),
         output_size=(plan.output.width, plan.output.height),
         model=plan.weights.name,
-        scale=backend.scale,
-        backend=backend.name,
-        precision=backend.precision,
+        scale=crew.ability.scale,
+        backend=crew.ability.backend,
+        precision=crew.ability.precision,
         frames=sum(record.frames for record in records),
         input_frames=reader.timeline.count,
         resumed_frames=found,
         decode_errors=errors,
-        work=tally,
+        work=ledger.work,
         seconds=time.perf_counter() - began,
-        stage_seconds={clock.name: round(clock.busy_s, 3) for clock in clocks},
+        stage_seconds={clock.name: round(clock.busy_s, 3) for clock in ledger.clocks},
         notices=plan.notices,
         checks=proof.checks,
         proof=asdict(proof),
@@ -128,68 +129,57 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
         settings=plain(config),
         weights=plan.weights.to_json(),
         encoding={**plan.encoding.as_json(), "threads": job.chosen["threads"]},
-        versions=software(backend.runtime),
+        versions=software(crew.ability.runtime),
     )
 
 
 def _upscale_missing(
-    plan: UpscalePlan,
-    reader: Reader,
-    backend: Backend,
-    job: Job,
-    clocks: tuple[StageClock, StageClock, StageClock],
-    progress: Progress,
-    *,
-    skip: bool,
-) -> Tally:
-    """Do every segment that is not finished, those in a row with one decoder; returns what it took."""
-    encoding = replace(plan.encoding, threads=job.chosen["threads"])
-    work = WorkPlan(job.chosen["batch"], job.chosen["tile"])
-    size = plan.output.height, plan.output.width
-    upscaler = Upscaler(backend, work, encoding.color, size, skip=skip)
+    plan: UpscalePlan, reader: Reader, crew: Crew, job: Job, progress: Progress, *, skip: bool
+) -> Ledger:
+    """Let the crew do every segment that is not finished; gives back what it took."""
+    orders = Orders(
+        plan.output,
+        replace(plan.encoding, threads=job.chosen["threads"]),
+        plan.rate,
+        _material(plan, reader),
+        Manner.kept(job.chosen),
+        skip,
+    )
     pending = _missing_runs(job, plan)
     left = sum(_frames_between(reader, run[0], run[-1]) for run in pending)
-    done = reader.timeline.count - left
-    if done:
-        progress(Notice(f"going on after {done} finished frames ({job.folder})"))
-    progress(Started("upscale", reader.timeline.count, done=done))
-
-    def on_frames(count: int) -> None:
-        nonlocal done
-        done += count
-        progress(Advanced("upscale", done, slowest(clocks)))
-
-    for run in pending:
-        upscale_segments(
-            reader,
-            run,
-            upscaler,
-            plan.output,
-            encoding,
-            lambda segment: job.segment_path(segment.index),
-            rate=plan.rate,
-            clocks=clocks,
-            on_frames=on_frames,
-        )
+    ledger = Ledger(
+        progress,
+        frames=reader.timeline.count - left,
+        segments=len(plan.segments) - sum(map(len, pending)),
+        workers=crew.count,
+    )
+    if ledger.frames:
+        progress(Notice(f"going on after {ledger.frames} finished frames ({job.folder})"))
+    progress(Started("upscale", reader.timeline.count, done=ledger.frames))
+    crew.upscale(reader, pending, orders, job, ledger)
     progress(Finished("upscale"))
-    return upscaler.tally
+    return ledger
 
 
-def _open_job(config: UpscaleConfig, plan: UpscalePlan, reader: Reader, backend: Backend) -> Job:
+def _open_job(config: UpscaleConfig, plan: UpscalePlan, reader: Reader, crew: Crew) -> Job:
     encoding = plan.encoding.as_json()
     threads = encoding.pop("threads")
     return open_job(
         config,
         reader,
-        backend,
+        crew.ability,
+        crew.choose(config, _material(plan, reader)),
         plan.weights,
         size=(plan.output.height, plan.output.width),
-        target=plan.encoding.color,
         encoding=encoding,
         segments=[(segment.start_pts, segment.end_pts) for segment in plan.segments],
         chosen={"threads": threads},
         segment_suffix=plan.encoding.segment_suffix,
     )
+
+
+def _material(plan: UpscalePlan, reader: Reader) -> Material:
+    return Material((reader.info.height, reader.info.width), reader.info.color, plan.encoding.color)
 
 
 def _records(job: Job, plan: UpscalePlan) -> Iterator[SegmentRecord]:

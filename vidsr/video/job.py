@@ -5,6 +5,7 @@
         job.json        the manifest: what decides the frames, and what was picked at the start
         000000.nut      a segment ...
         000000.json     ... and its record, written last: without it the segment does not count
+        000001.77.nut   a segment that process 77 does for this run
         joined.mp4      the output, until it is proven and renamed
         proven          tells that output from any other file of its name, once only the rename is left
 
@@ -26,7 +27,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from vidsr.errors import InputError, JobError
-from vidsr.video.durable import disk_errors, sha256_of, sync_folder, write_whole
+from vidsr.video.durable import disk_errors, put_in_place, sha256_of, sync_folder, write_whole
 from vidsr.video.writer import SegmentRecord, record_path
 
 JOB_SUFFIX = ".vidsr"
@@ -34,9 +35,9 @@ JOB_SUFFIX = ".vidsr"
 MANIFEST_NAME = "job.json"
 MANIFEST_FORMAT = 1
 PROVEN_NAME = "proven"
-_OWN_NAME = re.compile(r"(job\.json|proven|\d{6}\.(json|nut|mov|mkv))(\.part)?|joined\..*")
+_OWN_NAME = re.compile(r"(job\.json|proven|\d{6}(\.\d+)?\.(json|nut|mov|mkv))(\.part)?|joined\..*")
 """What a job writes; `joined` with the output's ending is the pipeline's output before its rename."""
-_PASSING_NAME = re.compile(r".*\.part|joined\..*|proven")
+_PASSING_NAME = re.compile(r".*\.part|\d{6}\.\d+\..*|joined\..*|proven")
 """What no later run needs."""
 _WINDOWS_LOCK_AT = 1 << 20  # beyond any content of the lock file
 _SAMPLE_BYTES = 1 << 20
@@ -163,6 +164,11 @@ class Job:
         """Where the segment with this number is written; its record lies beside it."""
         return self.folder / f"{index:06}{self._suffix}"
 
+    def adopt(self, index: int, draft: Path) -> None:
+        """Make a segment out of a draft that lies in the job's folder, its record beside it."""
+        put_in_place(draft, self.segment_path(index))
+        put_in_place(record_path(draft), record_path(self.segment_path(index)))
+
     def finished(self, index: int) -> SegmentRecord | None:
         """The record of a segment that is whole, or None where it must be (re)done.
 
@@ -221,6 +227,14 @@ def remove_if_proven(output: Path) -> None:
 def job_folder(output: Path) -> Path:
     """The job folder of an output file."""
     return output.with_name(output.name + JOB_SUFFIX)
+
+
+def draft_path(folder: Path, index: int, process: int, suffix: str) -> Path:
+    """Where another process, known by its number, writes a segment, to be adopted when it is whole.
+
+    A name of its own: a process that outlives a killed run must not touch what the next one writes.
+    """
+    return folder / f"{index:06}.{process}{suffix}"
 
 
 def _same_file_mark(path: Path) -> bytes:

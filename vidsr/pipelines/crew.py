@@ -1,0 +1,65 @@
+"""Who does the segments of a job: this process, one for each device, or the workers of a cluster.
+
+Whoever it is, the same function does a segment (`upscale_segments`), and manifest, join and proof stay
+with the process that began: a job may be begun by one crew and finished by another of the same ability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from vidsr.config import UpscaleConfig
+from vidsr.models.weights import Weights
+from vidsr.pipelines.ability import Ability
+from vidsr.pipelines.ledger import Ledger
+from vidsr.pipelines.manner import Manner, Material
+from vidsr.pipelines.segment import Reader, Segment
+from vidsr.pipelines.worker import BackendOpener, Orders, Worker
+from vidsr.progress import Progress
+from vidsr.video.job import Job
+
+
+class Crew(Protocol):
+    """Workers with open backends, all of one ability; a context manager."""
+
+    @property
+    def ability(self) -> Ability:
+        """What they compute with."""
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+
+    def choose(self, config: UpscaleConfig, material: Material) -> Manner:
+        """How all of them can compute a job of such frames."""
+
+    def upscale(
+        self, reader: Reader, runs: Sequence[Sequence[Segment]], orders: Orders, job: Job, ledger: Ledger
+    ) -> None:
+        """Do the segments of the runs, so that the job counts them as finished.
+
+        A run is segments that follow each other without a gap. Raises what stopped the work; what was
+        finished by then stays.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def call_crew(
+    weights: Weights, config: UpscaleConfig, progress: Progress, opener: BackendOpener
+) -> Crew:
+    """The crew that the options ask for; entering it opens the backends."""
+    if config.crew.devices:
+        from vidsr.pipelines.devices import DeviceCrew
+
+        return DeviceCrew(weights, config, progress, opener)
+    return Worker(opener(weights, config, progress))
