@@ -21,6 +21,7 @@ FLOORS = {
     "models": 2,
     "video": 2,
     "config": 1,
+    "page_config": 1,
     "recipes": 1,
     "crews": 1,
     "frames": 1,
@@ -31,9 +32,12 @@ FLOORS = {
     "plain": 1,
 }
 
-SAME_FLOOR = {("cli", "console"), ("config", "recipes"), ("config", "crews")} | {
-    (room, "errors") for room, floor in FLOORS.items() if floor == 1
-}
+SAME_FLOOR = {
+    ("cli", "console"),
+    ("config", "recipes"),
+    ("config", "crews"),
+    ("page_config", "config"),
+} | {(room, "errors") for room, floor in FLOORS.items() if floor == 1}
 
 FENCES = {
     "av": ["video/*", "training/degradations.py"],

@@ -15,10 +15,11 @@ import torch
 
 from tests.inference.nearest import NearestBackend
 from tests.synthetic import decoded_numbers, frame_numbers, make_video
-from vidsr.config import SampleConfig, UpscaleConfig, seconds_of
+from vidsr.config import UpscaleConfig
 from vidsr.errors import InputError, OutputError, UsageError
 from vidsr.evaluation.page_pictures import rgb_bytes
 from vidsr.models.weights import Weights
+from vidsr.page_config import SampleConfig, seconds_of
 from vidsr.pipelines.page_report import PageReport
 from vidsr.pipelines.sample import default_name, sample_video
 from vidsr.progress import Event, Notice, Progress

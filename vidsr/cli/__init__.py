@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vidsr.cli.engines import build_engine, engines
-from vidsr.cli.look import sample
+from vidsr.cli.look import compare, sample
 from vidsr.cli.measure import benchmark, evaluate
 from vidsr.cli.models import export, models
 from vidsr.cli.plan import plan
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (upscale, info, plan, sample, models, train, evaluate, benchmark, export):
+for command in (upscale, info, plan, sample, compare, models, train, evaluate, benchmark, export):
     app.command()(command)
 app.command("build-engine")(build_engine)
 app.add_typer(engines, name="engines")

@@ -73,7 +73,8 @@ def sample(
     console = Console(quiet=quiet or json)
     stop_on_sigterm()
     with speaking(console, if_stopped=STOPPED):
-        from vidsr.config import BackendName, SampleConfig, UpscalePrecision, one_of, seconds_of
+        from vidsr.config import BackendName, UpscalePrecision, one_of
+        from vidsr.page_config import SampleConfig, seconds_of
 
         named = [name.strip() for names in models or ["auto"] for name in names.split(",")]
         config = SampleConfig(
@@ -93,6 +94,49 @@ def sample(
         from vidsr.pipelines.sample import sample_video
 
         report = sample_video(config, console)
+        if json:
+            console.json(report.to_json())
+        else:
+            console.result(report.summary())
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Video, or numbered pictures.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another of the same length and shape.")],
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="What both should look like.", show_default="none: each other"),
+    ] = None,
+    output: Output = None,
+    frames: Frames = None,
+    at: At = None,
+    points: Annotated[int, typer.Option(help="How many frames are measured, spread evenly.")] = 120,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Show two videos together on a page, frame by frame, with PSNR, SSIM and flicker over time.
+
+    Where the sizes differ, as before and after upscale, the smaller video is enlarged by Lanczos.
+    """
+    console = Console(quiet=quiet or json)
+    stop_on_sigterm()
+    with speaking(console, if_stopped=STOPPED):
+        from vidsr.page_config import CompareConfig, seconds_of
+
+        config = CompareConfig(
+            a=a,
+            b=b,
+            reference=reference,
+            output=output,
+            frames=frames,
+            at=tuple(seconds_of(text, "--at") for text in at or ()),
+            points=points,
+            overwrite=overwrite,
+        )
+        from vidsr.pipelines.compare import compare_videos
+
+        report = compare_videos(config, console)
         if json:
             console.json(report.to_json())
         else:

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-
-from torch import Tensor
 
 from vidsr.config import EvaluateConfig
 from vidsr.errors import InputError
-from vidsr.evaluation.flicker import flicker_step
-from vidsr.evaluation.metrics import luma
-from vidsr.evaluation.pairing import pair_by_time, tolerance
-from vidsr.evaluation.pictures import list_pictures, read_pairs, rgb_floats
+from vidsr.evaluation.pictures import list_pictures, read_pairs
 from vidsr.evaluation.report import (
     EvaluationReport,
     FrameScore,
@@ -32,12 +26,9 @@ from vidsr.pipelines.scoring import (
     score,
     weights_of,
 )
+from vidsr.pipelines.video_scores import PairedVideos, open_together, score_frames
 from vidsr.progress import Advanced, Finished, Notice, Progress, Started, silent
-from vidsr.video.reader import VideoReader
 from vidsr.video.resample import imresize
-from vidsr.video.sequences import DEFAULT_RATE, SequenceReader, is_sequence
-
-READ_AHEAD = 4  # frames decoded at a time from each video
 
 
 def evaluate_images(config: EvaluateConfig, progress: Progress = silent) -> EvaluationReport:
@@ -75,7 +66,7 @@ def compare_methods(
     pictures = list_pictures(config.images)
     progress(Started("evaluate", len(pictures), "pictures"))
     for path, lr, hr in read_pairs(pictures, config.lr, config.scale, device):
-        check_size(hr, border, path)
+        check_size((int(hr.shape[-2]), int(hr.shape[-1])), border, path)
         scores: dict[str, Score] = {}
         for name, enlarge in methods.items():
             sr = enlarge_by(name, enlarge, lr, path)
@@ -100,8 +91,7 @@ def evaluate_video(config: EvaluateConfig, progress: Progress = silent) -> Video
     perceptual = perceptual_of(config, device)
     border = config.border or 0
     frames: list[FrameScore] = []
-    unpaired = {"reference": 0, "distorted": 0}
-    one, other = _open_both(config.reference, config.distorted)
+    one, other = open_together((config.reference, config.distorted))
     with one as reference, other as distorted:
         sizes = [(info.width, info.height) for info in (reference.info, distorted.info)]
         if sizes[0] != sizes[1]:
@@ -109,27 +99,12 @@ def evaluate_video(config: EvaluateConfig, progress: Progress = silent) -> Video
                 f"{config.distorted} is {sizes[1][0]}x{sizes[1][1]}, {config.reference} "
                 f"{sizes[0][0]}x{sizes[0][1]}: bring both to one size first"
             )
+        check_size((reference.info.height, reference.info.width), border, config.reference)
         progress(Started("evaluate", reference.info.frame_count, "frames"))
-        before: tuple[Tensor, Tensor] | None = None
-        for pair in pair_by_time(
-            reference.batches(READ_AHEAD),
-            distorted.batches(READ_AHEAD),
-            tolerance(reference.info.time_base, distorted.info.time_base),
-        ):
-            if pair.reference is None or pair.distorted is None:
-                unpaired["reference" if pair.distorted is None else "distorted"] += 1
-                continue
-            hr, sr = rgb_floats(pair.reference, device), rgb_floats(pair.distorted, device)
-            if not frames:
-                check_size(hr, border, config.reference)
-            now = (luma(hr), luma(sr))
-            step = None
-            if before is not None:
-                step = flicker_step((before[0], now[0]), (before[1], now[1]), border=border)
-            before = now
-            time_s = float(pair.reference.pts[0] * pair.reference.time_base)
-            frames.append(FrameScore(time_s, score(sr, hr, border=border, perceptual=perceptual), step))
-            progress(Advanced("evaluate", len(frames), values={"psnr": frames[-1].score.psnr_db}))
+        pairs = PairedVideos(reference, distorted)
+        for _, frame in score_frames(pairs, device, border=border, perceptual=perceptual):
+            frames.append(frame)
+            progress(Advanced("evaluate", len(frames), values={"psnr": frame.score.psnr_db}))
     progress(Finished("evaluate"))
     if not frames:
         raise InputError(
@@ -139,7 +114,7 @@ def evaluate_video(config: EvaluateConfig, progress: Progress = silent) -> Video
     for path, reader in ((config.reference, reference), (config.distorted, distorted)):
         if reader.errors:
             progress(Notice(f"{path}: {reader.errors} damaged packets or frames", "warning"))
-    for side, count in unpaired.items():
+    for side, count in pairs.unpaired.items():
         if count:
             progress(Notice(f"{count} frames of the {side} have no partner of the same time", "warning"))
     report = VideoEvaluationReport(
@@ -147,21 +122,8 @@ def evaluate_video(config: EvaluateConfig, progress: Progress = silent) -> Video
         config.distorted.name,
         border,
         tuple(frames),
-        unpaired["reference"],
-        unpaired["distorted"],
+        pairs.unpaired["reference"],
+        pairs.unpaired["distorted"],
     )
     save_report(report, config)
     return report
-
-
-def _open_both(
-    reference: Path, distorted: Path
-) -> tuple[VideoReader | SequenceReader, VideoReader | SequenceReader]:
-    videos = {path: VideoReader(path) for path in (reference, distorted) if not is_sequence(path)}
-    known = (video.info.frame_rate for video in videos.values())
-    rate = next((each for each in known if each is not None), DEFAULT_RATE)
-
-    def opened(path: Path) -> VideoReader | SequenceReader:
-        return videos[path] if path in videos else SequenceReader(path, rate=rate)
-
-    return opened(reference), opened(distorted)

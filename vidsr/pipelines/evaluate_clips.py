@@ -84,7 +84,8 @@ def compare_on_clips(
     found: list[ClipScores] = []
     for path in paths:
         clip = read_clip(path, config.frames, config.scale)
-        check_size(clip.frames[0, ..., 0], border, path)
+        _, height, width, _ = clip.frames.shape
+        check_size((height, width), border, path)
         for crf in strengths:
             lr = torch.cat([bicubic(frame[None], config.scale) for frame in clip.frames])
             if crf is not None:

@@ -36,8 +36,7 @@ class PageReport:
             f"{self.pictures} PNG files beside it, in {self.seconds:.1f} s"
         ]
         for name, means in self.measures.items():
-            told = ", ".join(f"{key} {value:.4g}" for key, value in means.items() if value is not None)
-            lines.append(f"{name}: {told}")
+            lines.append(f"{name}: PSNR {means['psnr_db']:.2f} dB, SSIM {means['ssim']:.4f} on average")
         if self.clip is not None:
             lines.append(f"{self.clip}: the same, moving, side by side")
         lines.append("open it in a browser; it needs no network")

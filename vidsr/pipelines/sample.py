@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from vidsr.config import SampleConfig, UpscaleConfig
+from vidsr.config import UpscaleConfig
 from vidsr.evaluation.page import Page, Table
 from vidsr.frames import FrameBatch, VideoInfo
 from vidsr.inference.backend import Backend, open_backend
 from vidsr.inference.memory import free_bytes
 from vidsr.inference.upscaler import Upscaler, plan_work
 from vidsr.models.weights import Weights
+from vidsr.page_config import SampleConfig
 from vidsr.pipelines.album import (
     Album,
     Shot,

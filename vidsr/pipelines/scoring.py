@@ -73,13 +73,11 @@ def enlarge_by(name: str, enlarge: Enlarge, lr: Tensor, path: Path) -> Tensor:
     return to_bytes(sr)
 
 
-def check_size(hr: Tensor, border: int, path: Path) -> None:
-    """Raise InputError where an (..., H, W) picture is too small for a window of SSIM or for LPIPS."""
+def check_size(size: tuple[int, int], border: int, path: Path) -> None:
+    """Raise InputError where pictures of (height, width) are too small for the measures."""
     least = max(SSIM_WINDOW + 2 * border, LEAST_SIZE)
-    if min(hr.shape[-2:]) < least:
-        raise InputError(
-            f"{path}: {hr.shape[-1]}x{hr.shape[-2]} is too small to score; {least} is the least"
-        )
+    if min(size) < least:
+        raise InputError(f"{path}: {size[1]}x{size[0]} is too small to score; {least} is the least")
 
 
 def device_of(config: EvaluateConfig) -> torch.device:
