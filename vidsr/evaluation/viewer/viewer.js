@@ -154,7 +154,7 @@
     element("zoom").textContent = `${percent(s)} %`;
     element("zoom-fit").setAttribute("aria-pressed", view.scale === null);
     readOut(pictures);
-    stage.dataset.ready = pictures.every(Boolean) ? `${view.moment} ${view.pair.join(" ")}` : "";
+    stage.toggleAttribute("data-ready", pictures.every(Boolean));
   }
 
   const percent = (s) => Math.round(s * 100);
