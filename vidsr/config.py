@@ -15,6 +15,7 @@ BackendName = Literal["auto", "tensorrt", "cuda", "openvino", "cpu"]
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
 UpscalePrecision = Literal["auto", "fp16", "bf16", "fp32", "int8"]
 EngineBuild = Literal["background", "wait", "never"]
+HwAccel = Literal["auto", "none", "cuda"]
 
 
 def one_of(choices: Any, value: str, option: str) -> Any:
@@ -54,6 +55,7 @@ class UpscaleConfig:
     # Where the store has no TensorRT engine for a size: go on with PyTorch until one is built, wait for
     # it, or build none.
     engine_build: EngineBuild = "background"
+    hwaccel: HwAccel = "auto"  # what decodes: an NVIDIA card, or software; the frames are the same
     tile: int | None = None  # side of a tile in LR pixels; None: whole frames where they fit
     batch: int | None = None  # frames a call; None: what fits
     skip: bool = True  # do not compute again what the frame before already shows; changes no bit
@@ -344,6 +346,7 @@ class BenchmarkConfig:
     compile: bool = False  # also try torch.compile
     tile: int | None = None  # side of a tile in LR pixels; None: whole frames where they fit
     batch: int | None = None  # frames a call; None: what fits
+    hwaccel: HwAccel = "auto"  # what decodes: an NVIDIA card, or software
     container: str = ".mp4"  # of the output that is thrown away; chooses the codec
     compare: bool = True  # also measure the network on the other ways to use the processor
     encode: EncodeConfig = field(default_factory=EncodeConfig)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vidsr.pipelines.benchmark_report import BenchmarkReport
     from vidsr.pipelines.training_benchmark_report import TrainingBenchmarkReport
 
-OF_UPSCALE = {"frames", "model", "detail", "backend", "tile", "codec", "container", "compare"}
+OF_UPSCALE = {"frames", "model", "detail", "backend", "hwaccel", "tile", "codec", "container", "compare"}
 OF_TRAIN = {"updates", "patch", "device", "threads", "seed"}
 """Options of `vidsr benchmark` that one of its two kinds alone has."""
 
@@ -107,6 +107,7 @@ def benchmark(
     detail: options.Detail = None,
     backend: options.Backend = "auto",
     precision: Annotated[str, typer.Option(help="As for upscale or train.")] = "auto",
+    hwaccel: options.HwAccel = "auto",
     tile: options.Tile = None,
     batch: Annotated[int | None, typer.Option(help="As for upscale or train.")] = None,
     codec: options.Codec = None,
@@ -147,6 +148,7 @@ def benchmark(
             BackendName,
             BenchmarkConfig,
             EncodeConfig,
+            HwAccel,
             Precision,
             Preset,
             TrainingBenchmarkConfig,
@@ -184,6 +186,7 @@ def benchmark(
                 backend=one_of(BackendName, backend, "--backend"),
                 precision=one_of(UpscalePrecision, precision, "--precision"),
                 compile=compile,
+                hwaccel=one_of(HwAccel, hwaccel, "--hwaccel"),
                 tile=tile,
                 batch=batch,
                 container=container,

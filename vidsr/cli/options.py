@@ -43,6 +43,13 @@ Detail = Annotated[
 Backend = Annotated[
     str, typer.Option(help="auto, tensorrt, cuda, openvino or cpu.", autocompletion=backends)
 ]
+HwAccel = Annotated[
+    str,
+    typer.Option(
+        "--hwaccel",
+        help="What decodes: cuda, none (software), or auto: cuda with an encoder on the card.",
+    ),
+]
 Precision = Annotated[str, typer.Option(help="auto, fp16, bf16, fp32 or int8.")]
 Compile = Annotated[
     bool,

@@ -42,6 +42,7 @@ def upscale(
     engine_build: Annotated[
         str, typer.Option(help="Missing TensorRT engines: background, wait or never.")
     ] = "background",
+    hwaccel: options.HwAccel = "auto",
     tile: options.Tile = None,
     batch: options.Batch = None,
     skip: Annotated[
@@ -91,6 +92,7 @@ def upscale(
             BackendName,
             EncodeConfig,
             EngineBuild,
+            HwAccel,
             UpscaleConfig,
             UpscalePrecision,
             one_of,
@@ -109,6 +111,7 @@ def upscale(
             precision=one_of(UpscalePrecision, precision, "--precision"),
             compile=compile,
             engine_build=one_of(EngineBuild, engine_build, "--engine-build"),
+            hwaccel=one_of(HwAccel, hwaccel, "--hwaccel"),
             tile=tile,
             batch=batch,
             skip=skip,
@@ -172,6 +175,7 @@ def info(
     model: options.Model = "auto",
     fast: options.Fast = False,
     backend: options.Backend = "auto",
+    hwaccel: options.HwAccel = "auto",
     video_stream: options.VideoStream = None,
     codec: options.Codec = None,
     json: options.Json = False,
@@ -179,7 +183,7 @@ def info(
     """Say what upscale would do with a file: streams, colour, size, container, model, backend."""
     console = Console()
     with speaking(console):
-        from vidsr.config import BackendName, EncodeConfig, UpscaleConfig, one_of
+        from vidsr.config import BackendName, EncodeConfig, HwAccel, UpscaleConfig, one_of
         from vidsr.pipelines.info import describe
 
         config = UpscaleConfig(
@@ -190,6 +194,7 @@ def info(
             height=height,
             model=options.model_of(model, fast),
             backend=one_of(BackendName, backend, "--backend"),
+            hwaccel=one_of(HwAccel, hwaccel, "--hwaccel"),
             video_stream=video_stream,
             encode=EncodeConfig(codec=codec),
         )

@@ -63,6 +63,7 @@ def benchmark(config: BenchmarkConfig, progress: Progress = silent) -> Benchmark
             compile=config.compile,
             tile=config.tile,
             batch=config.batch,
+            hwaccel=config.hwaccel,
             drop_incompatible=True,
             encode=config.encode,
         )

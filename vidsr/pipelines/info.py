@@ -58,7 +58,11 @@ def describe_plan(
 def _video(info: VideoInfo, reader: Reader) -> str:
     timeline = reader.timeline
     seconds = float((timeline.end - timeline.start) * timeline.time_base)
-    parts = [f"{info.width}x{info.height} {info.codec}", f"{timeline.count} frames", f"{seconds:.2f} s"]
+    parts = [
+        f"{info.width}x{info.height} {info.codec}{' on the card' * reader.on_card}",
+        f"{timeline.count} frames",
+        f"{seconds:.2f} s",
+    ]
     gaps = {b - a for a, b in zip(timeline.pts, timeline.pts[1:], strict=False)}
     if info.frame_rate is not None:
         # Rounding to ticks makes neighbours differ by one; more than that is a variable rate.

@@ -74,6 +74,8 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
         ):
             found = sum(record.frames for record in _records(job, plan))
             ledger = _upscale_missing(plan, reader, crew, job, progress, skip=config.skip)
+            for text in reader.notices[len(plan.reading) :]:
+                progress(Notice(text, "warning"))
             records = list(_records(job, plan))
             if not any(record.frames for record in records):
                 raise InputError(f"{config.input}: not one frame could be decoded; is the file damaged?")

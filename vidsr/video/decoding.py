@@ -55,7 +55,7 @@ class Decoding:
         """Open `path`; `reorder` is how many frames the stream holds back (Timeline.reorder)."""
         self.path = path
         self.damage = 0  # packets refused by the decoder, and those marked as damaged, so far
-        self._container: InputContainer = open_input(path)
+        self._container: InputContainer = self._open(path)
         try:
             stream = self._container.streams[stream_index]
             assert isinstance(stream, VideoStream)
@@ -73,6 +73,9 @@ class Decoding:
         except BaseException:
             self._container.close()
             raise
+
+    def _open(self, path: Path) -> InputContainer:
+        return open_input(path)
 
     @property
     def codec(self) -> str:

@@ -49,14 +49,16 @@ _PACKED = {
     # What hardware encoders take; the only 4:2:0 of ten bits that NVENC knows is P010.
     "nv12": (Component(0), Component(1, 2, 0), Component(1, 2, 1)),
     "p010le": (Component(0, shift=6), Component(1, 2, 0, 6), Component(1, 2, 1, 6)),
+    "yuv444p10msble": (Component(0, shift=6), Component(1, shift=6), Component(2, shift=6)),
+    "gbrp10msble": (Component(2, shift=6), Component(0, shift=6), Component(1, shift=6)),
 }
 
 
 def pixel_format(name: str) -> PixelFormat | None:
     """Describe FFmpeg's pixel format `name`, or None where its frames cannot be filled from planes.
 
-    Left out: big-endian, floating point, palettes, Bayer patterns, hardware surfaces, values kept in the
-    upper bits, and the deprecated "yuvj" names of full range, which is a tag and no format.
+    Left out: big-endian, floating point, palettes, Bayer patterns, hardware surfaces, most that keep
+    values in the upper bits, and the deprecated "yuvj" names of full range, a tag and no format.
     """
     try:
         probe = av.VideoFormat(name, 16, 16)
@@ -68,10 +70,10 @@ def pixel_format(name: str) -> PixelFormat | None:
         return None
     if probe.is_big_endian or probe.is_bayer or probe.has_palette or name.startswith("yuvj"):
         return None
-    if "msb" in name or "f16" in name:
-        return None
     if name in _PACKED:
         components = _PACKED[name]
+    elif "msb" in name or "f16" in name:
+        return None
     elif len({part.plane for part in parts}) == len(parts):
         components = tuple(Component(part.plane) for part in parts)
     else:

@@ -4,7 +4,9 @@ The qualities are chosen to be visually transparent: at its size an enlarged fra
 quantiser that is fine for camera video is generous here. Measured on a 320x180 film clip enlarged to
 1280x720, with the presets below, on two cores: x264 CRF 16 gives 48.7 dB at 27 frames/s, x265 CRF 18
 48.5 dB at 11, SVT-AV1 CRF 20 49.5 dB at 43, VP9 CRF 18 48.7 dB at 23. So the four numbers mean about the
-same quality, and no encoder is as slow as the paper's network is on the same two cores.
+same quality, and no encoder is as slow as the paper's network is on the same two cores. The numbers of
+the encoders on cards (NVENC, QSV) were not measured. Such encoders need more bits for the same quality,
+so none is ever chosen unless it is asked for by name.
 """
 
 from __future__ import annotations
@@ -34,6 +36,10 @@ class EncoderKind:
         False  # stores luma alone; most players show nothing then, and gray chroma costs nothing
     )
     alpha: bool = True  # players find the alpha that it stores
+    formats: tuple[
+        str, ...
+    ] = ()  # FFmpeg's pixel formats that it stores as they are; empty: all it takes
+    on_card: bool = False  # a part of a graphics card: most machines have none
     segment_format: str = "nut"  # FFmpeg's container for one segment
 
     def quality_value(self, encoder: str, asked: float | None) -> str:
@@ -77,9 +83,21 @@ _NVENC = EncoderKind(
     usual=19,
     fractions=True,
     preset="preset",
+    presets=(
+        "p1",
+        "p2",
+        "p3",
+        "p4",
+        "p5",
+        "p6",
+        "p7",
+    ),  # fastest to best; the older names are deprecated
     usual_preset="p6",
     options={"rc": "vbr", "b": "0"},  # the quality alone decides, not FFmpeg's 2 Mbit/s
     alpha=False,
+    # It takes more, and makes 4:2:0 of packed RGB and ten bits of sixteen (libavcodec/nvenc.c).
+    formats=("yuv420p", "p010le", "yuv444p", "yuv444p10msble", "gbrp", "gbrp10msble"),
+    on_card=True,
 )
 
 _QSV = EncoderKind(
@@ -90,6 +108,7 @@ _QSV = EncoderKind(
     preset="preset",
     usual_preset="slow",
     alpha=False,
+    on_card=True,
 )
 
 KINDS: Mapping[str, EncoderKind] = {
@@ -130,6 +149,9 @@ KINDS: Mapping[str, EncoderKind] = {
     "av1_qsv": _QSV,
 }
 """The encoders that vidsr sets up; others of FFmpeg's need --encoder-options for their quality."""
+
+NVENC = frozenset(name for name in KINDS if name.endswith("_nvenc"))
+"""NVIDIA's encoders on the card, by FFmpeg's names."""
 
 CODECS: Mapping[str, str] = {
     "h264": "libx264",

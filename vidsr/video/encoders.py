@@ -31,7 +31,7 @@ from vidsr.video.encoder_formats import (
     source_kind,
     stored_color,
 )
-from vidsr.video.encoder_kinds import CODECS, KINDS, kind_of
+from vidsr.video.encoder_kinds import CODECS, KINDS, NVENC, kind_of
 from vidsr.video.hdr_params import HLG, PQ, hdr_params
 
 LEAST_HEVC_PX = 64
@@ -167,6 +167,8 @@ def resolve_encoding(info: VideoInfo, target: Path, config: EncodeConfig) -> Enc
     if encoder == "prores_ks" and color.range == "full":
         color = replace(color, range="limited")
         notices.append("ProRes has no full range: levels become limited")
+    if encoder in NVENC and info.hdr is not None:
+        notices.append(f"{encoder} cannot be given the HDR metadata; --codec {codec.canonical_name} can")
     if encoder == "libx265" and info.width < LEAST_HEVC_PX:
         raise OutputError(
             f"{target}: libx265 takes no video less than {LEAST_HEVC_PX} pixels wide, and this one is "
@@ -199,8 +201,11 @@ def nominal_rate(info: VideoInfo) -> Fraction:
 def encoder_reason(error: Exception) -> str:
     """What an encoder gave as its reason, in one line."""
     log = getattr(error, "log", None)  # PyAV: (level, name, message) of the last entry, or None
-    text = log[2] if log else getattr(error, "strerror", None) or error
-    return " ".join(str(text).split()).rstrip(".").lower()
+    return _one_line(str(log[2] if log else getattr(error, "strerror", None) or error))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".").lower()
 
 
 def _encoder_for(info: VideoInfo, container: Container, asked: str | None) -> str:
@@ -235,7 +240,10 @@ def _format_for(
     offered = {
         each.name: each
         for each in formats
-        if each is not None and (kind.gray or each.kind != "gray") and (kind.alpha or not each.alpha)
+        if each is not None
+        and (kind.gray or each.kind != "gray")
+        and (kind.alpha or not each.alpha)
+        and (not kind.formats or each.name in kind.formats)
     }
     if asked is not None:
         if asked not in offered:
@@ -301,17 +309,25 @@ def _try_to_open(encoding: Encoding, info: VideoInfo, target: Path, config: Enco
     assert isinstance(context, VideoCodecContext)
     down, across = encoding.size_multiple
     width, height = info.width + -info.width % across, info.height + -info.height % down
-    with _encoder_log(any(key.endswith("-params") for key, _ in config.options)) as log:
+    on_card = kind_of(encoding.encoder).on_card
+    with _encoder_log(on_card or any(key.endswith("-params") for key, _ in config.options)) as log:
         try:
             encoding.open(context, replace(info, width=width, height=height))
         except (FFmpegError, ValueError) as error:
+            if on_card:
+                # What FFmpeg says first is what it found: the driver missing, a width that is too much.
+                reason = _one_line(log[0][2]) if log else encoder_reason(error)
+                raise OutputError(
+                    f"{target}: {encoding.encoder} does not open for {width}x{height} "
+                    f"{encoding.pixel_format}: {reason}; --codec {encoding.codec} needs no card"
+                ) from error
             raise OutputError(
                 f"{target}: {encoding.encoder} does not open for {width}x{height} "
                 f"{encoding.pixel_format}: {encoder_reason(error)}; choose another --codec, or check "
                 "--crf, --preset and --encoder-options"
             ) from error
     # FFmpeg only mentions a word in x264-params and its like that the encoder does not know.
-    if log:
+    if log and not on_card:
         raise UsageError(f"--encoder-options: {log[0][2].strip().rstrip('.')}")
 
 

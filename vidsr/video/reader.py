@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -11,8 +11,10 @@ from typing import Self
 
 from av.video.frame import VideoFrame
 
-from vidsr.errors import InputError
+from vidsr.config import HwAccel
+from vidsr.errors import BackendUnavailable, InputError
 from vidsr.frames import FrameBatch, VideoInfo
+from vidsr.video.card import CardDecoding, CardFailed, CardOpener, check_card
 from vidsr.video.decoding import Decoding
 from vidsr.video.deinterlace import RUN_UP, deinterlace
 from vidsr.video.planar_formats import parse_pixel_format
@@ -46,25 +48,36 @@ class VideoReader:
         video_stream: int | None = None,
         deinterlace: bool = True,
         threads: int = 0,
+        hwaccel: HwAccel = "none",
+        card: CardOpener = CardDecoding,
     ) -> None:
         """Open `path`; `video_stream` counts from 0 over its video streams, None is the default one.
 
         `deinterlace` makes interlaced content progressive (a stream that is progressive stays
-        untouched); `threads` are the decoder's, 0 as many as there are processors.
+        untouched); `threads` are the decoder's, 0 as many as there are processors. `hwaccel` asks for a
+        card's decoder: "auto" says in `notices` why it is not taken, "cuda" will have no other. Frames
+        are the same with either. `card` opens it.
 
         Raises:
             InputError: the file is not there, is not a video, or nothing in it can be decoded.
+            BackendUnavailable: no card decodes it, and `hwaccel` is "cuda".
         """
         self.path = path
         self.errors = 0  # packets and frames found damaged by `batches` so far
         self.converted = 0  # frames brought to the first one's format or range by `batches` so far
         self.woven = 0  # interlaced frames that `batches` has given as they are so far
         self._threads = threads
+        self._open_card = card
+        self.notices: list[str] = []  # about what decodes; more may come while it does
         with open_input(path) as container:
             index = main_video_stream(container, path, video_stream).index
         self.timeline: Timeline = scan_timeline(path, index)
-        self.info: VideoInfo = self._probe(index)
+        with self._decoding(index, threads) as decoding:
+            first = self._first_frames(decoding)
+            siting = chroma_siting(decoding.stream)
+            self.info: VideoInfo = probe(decoding, first, siting, self.timeline)
         self.deinterlacing = deinterlace and self.info.interlaced
+        self.on_card = hwaccel != "none" and self._card_serves(first, hwaccel)
 
     def __enter__(self) -> Self:
         return self
@@ -126,29 +139,46 @@ class VideoReader:
         return deinterlace(frames) if self.deinterlacing else frames
 
     def _timed_frames(self, start: int | None) -> Iterator[tuple[VideoFrame, int]]:
+        if not self.on_card:
+            yield from self._from_software(start)
+            return
+        last = None
+        try:
+            for frame, time in self._pass(start, self._card):
+                yield frame, time
+                last = time
+        except CardFailed as error:
+            self.on_card = False
+            self.notices.append(f"{self.path}: decoding went on in software: {error}")
+        if last is None or last < self.timeline.pts[-1]:
+            for frame, time in self._from_software(start if last is None else last):
+                if last is None or time > last:
+                    yield frame, time
+
+    def _from_software(self, start: int | None) -> Iterator[tuple[VideoFrame, int]]:
         timeline = self.timeline
-        last = yield from self._pass(start, self._threads)
+        last = yield from self._pass(start, lambda: self._software(self._threads))
         if last is None or last >= timeline.pts[-1] or self._threads == 1:
             return
         # Frames at the end are wanting. PyAV stops emptying a decoder at the first error, which with
         # several threads comes only then: the good frames behind it are lost. One thread has its errors
         # at once, so a second pass over the end finds what there is.
         errors = self.errors
-        for frame, time in self._pass(max(last, start or last), threads=1):
+        for frame, time in self._pass(max(last, start or last), lambda: self._software(1)):
             if time > last:
                 yield frame, time
         self.errors = errors
 
     def _pass(
-        self, start: int | None, threads: int
+        self, start: int | None, open_decoding: Callable[[], Decoding]
     ) -> Generator[tuple[VideoFrame, int], None, int | None]:
         """One decoder's frames from `start` or somewhat earlier on; returns the time of the last."""
         if start is not None and start > self.timeline.start:
-            with self._decoding(threads) as decoding:
+            with open_decoding() as decoding:
                 frames = decoding.frames_from(start, self.timeline, run_up=RUN_UP)
                 if frames is not None:
                     return (yield from self._timed(frames, decoding, start))
-        with self._decoding(threads) as decoding:
+        with open_decoding() as decoding:
             missing = self.timeline.clock == "missing"
             packets = decoding.numbered_packets() if missing else decoding.packets()
             return (yield from self._timed(decoding.frames(packets), decoding, start))
@@ -171,20 +201,39 @@ class VideoReader:
         self.errors += decoding.damage - counted
         return time
 
-    def _decoding(self, threads: int) -> Decoding:
-        return Decoding(
-            self.path, self.info.stream_index, reorder=self.timeline.reorder, threads=threads
+    def _software(self, threads: int) -> Decoding:
+        return self._decoding(self.info.stream_index, threads)
+
+    def _decoding(self, index: int, threads: int) -> Decoding:
+        return Decoding(self.path, index, reorder=self.timeline.reorder, threads=threads)
+
+    def _card(self) -> CardDecoding:
+        info = self.info
+        return self._open_card(
+            self.path, info.stream_index, info.pixel_format, reorder=self.timeline.reorder
         )
 
-    def _probe(self, index: int) -> VideoInfo:
-        with Decoding(
-            self.path, index, reorder=self.timeline.reorder, threads=self._threads
-        ) as decoding:
-            siting = chroma_siting(decoding.stream)
-            wanted = 1 if decoding.codec in ALWAYS_PROGRESSIVE else PROBE_FRAMES
-            frames = list(islice(decoding.frames(), wanted))
-            if not frames:
-                raise InputError(
-                    f"{self.path}: no frame of video stream {index} ({decoding.codec}) can be decoded"
-                )
-            return probe(decoding, frames, siting, self.timeline)
+    def _first_frames(self, decoding: Decoding) -> list[VideoFrame]:
+        wanted = 1 if decoding.codec in ALWAYS_PROGRESSIVE else PROBE_FRAMES
+        frames = list(islice(decoding.frames(), wanted))
+        if not frames:
+            raise InputError(
+                f"{self.path}: no frame of video stream {decoding.stream.index} ({decoding.codec})"
+                " can be decoded"
+            )
+        return frames
+
+    def _card_serves(self, first: Sequence[VideoFrame], hwaccel: HwAccel) -> bool:
+        """Whether a card decodes the stream as software decoded its `first` frames."""
+        try:
+            if self.timeline.corrupt:
+                raise BackendUnavailable("the file is damaged, and decoders differ in mending it")
+            check_card(self.info, self._card, first)
+        except BackendUnavailable as reason:
+            if hwaccel == "cuda":
+                raise BackendUnavailable(
+                    f"{self.path}: --hwaccel cuda: {reason}; leave it out"
+                ) from reason
+            self.notices.append(f"decoding in software: {reason}")
+            return False
+        return True

@@ -84,6 +84,8 @@ class SequenceReader:
         self.files = tuple(files.values())
         self.errors = 0  # a picture that is damaged is refused, not shown
         self.converted = 0
+        self.notices: list[str] = []
+        self.on_card = False
         first = read_still(self.files[0])
         height, width = first.size
         count = len(self.files)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
@@ -34,8 +35,10 @@ _REFUSED = _PLAYLISTS | _NETWORKS | _SCRIPTS | _SEQUENCES | _TEXT_ART
 _COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
-def open_input(path: Path) -> InputContainer:
+def open_input(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
     """Open a media file for reading; the caller closes it, or uses it as a context manager.
+
+    With `hwaccel` its video streams are decoded there, as far as it has decoders for them.
 
     Only the `file` protocol is allowed, and no demuxer that opens further files by itself (playlists,
     `concat`, DASH ...), so a hostile file cannot make this process read or fetch another. Tags that are
@@ -53,6 +56,7 @@ def open_input(path: Path) -> InputContainer:
             "r",
             container_options={"protocol_whitelist": "file", "format_whitelist": allowed},
             metadata_errors="replace",
+            hwaccel=hwaccel,
         )
     except PermissionError as error:
         raise InputError(f"{path}: no permission to read it") from error
