@@ -45,7 +45,7 @@ def test_the_choice_is_the_caches_and_is_measured_once(
         (times,) = json.loads(cache.read_text()).values()
         assert list(times) == ["rewritten", "plain"]
         assert chosen == tuning.fastest(times)
-        monkeypatch.setattr(TorchBackend, "try_variants", lambda self, call: pytest.fail("tried again"))
+        monkeypatch.setattr(TorchBackend, "try_ways", lambda self, call: pytest.fail("tried again"))
         assert backend.tune(CALL) == chosen
         # Another shape is no other question on a processor; what is cached decides.
         (subject,) = json.loads(cache.read_text())
@@ -84,7 +84,7 @@ def test_a_variant_that_computes_something_else_is_never_taken(
 
     monkeypatch.setattr(torch_backend, "build_network", wrong)
     with TorchBackend(weights, torch.device("cpu")) as backend:
-        trial = backend.try_variants(CALL)
+        trial = backend.try_ways(CALL)
         assert "differs from PyTorch" in trial.refused[Variant("rewritten")]
         assert backend.tune(CALL) == "plain"
 
@@ -104,7 +104,7 @@ def test_compiled_is_tried_where_asked_for(
     asked: list[bool] = []
     monkeypatch.setattr(nn.Module, "compile", lambda self, dynamic: asked.append(dynamic))
     with TorchBackend(weights, torch.device("cpu"), compiled=True) as backend:
-        assert set(backend.try_variants(CALL).times_ms) == set(map(Variant, torch_forms()))
+        assert set(backend.try_ways(CALL).times_ms) == set(map(Variant, torch_forms()))
         backend.use("compiled", CALL)
         assert asked == [False]
 

@@ -6,6 +6,7 @@ import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,9 +17,9 @@ from vidsr.models.generator import Generator, GeneratorConfig
 from vidsr.models.weights import Weights, find_weights, save_weights
 from vidsr.pipelines import machine
 from vidsr.pipelines.benchmark import benchmark, gflop_a_frame
-from vidsr.pipelines.benchmark_report import BenchmarkReport, StageTime
-from vidsr.pipelines.machine import look_at_machine, peak_rss_bytes
-from vidsr.progress import Event, Finished, Started
+from vidsr.pipelines.benchmark_report import BenchmarkReport, DeviceRates, StageTime, WayTime
+from vidsr.pipelines.machine import copy_gbps, look_at_machine, peak_rss_bytes
+from vidsr.progress import Event, Finished, Progress, Started, silent
 
 CLIP = Path(__file__).parents[1] / "data" / "bunny_320x180_h264_aac.mp4"
 
@@ -36,17 +37,21 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     return find_weights(str(path), 2)
 
 
+def measured(folder: Path, progress: Progress = silent, **values: Any) -> BenchmarkReport:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "PRODUCTS_S", 0.05)
+        patch.setattr("vidsr.pipelines.benchmark_networks.COMPARED_S", 0.1)
+        patch.setattr("vidsr.pipelines.benchmark_stages.THROUGH_S", 0.05)
+        patch.setattr("vidsr.inference.tuning.TRIAL_S", 0.01)
+        patch.setattr(tempfile, "tempdir", str(folder))
+        return benchmark(BenchmarkConfig(CLIP, frames=6, scale=2, batch=2, **values), progress)
+
+
 @pytest.fixture(scope="module")
 def report(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> BenchmarkReport:
     events: list[Event] = []
     folder = tmp_path_factory.mktemp("temporary")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(machine, "PRODUCTS_S", 0.05)
-        patch.setattr("vidsr.pipelines.benchmark.COMPARED_S", 0.1)
-        patch.setattr(tempfile, "tempdir", str(folder))
-        found = benchmark(
-            BenchmarkConfig(CLIP, frames=6, scale=2, model=str(weights.path), batch=2), events.append
-        )
+    found = measured(folder, events.append, model=str(weights.path))
     assert not list(folder.iterdir())
     assert Started("benchmark", None) in events and Finished("benchmark") in events
     return found
@@ -65,6 +70,55 @@ def test_the_stages_together_take_at_least_their_work(report: BenchmarkReport) -
     assert 0 < report.together_busy_s["network"] <= report.together_s
     assert report.fps == pytest.approx(6 / report.together_s)
     assert 0 < report.cores_busy <= 1.2  # the clocks of processes and walls tick apart
+
+
+def test_from_the_network_alone_to_the_whole_job(report: BenchmarkReport) -> None:
+    assert 0 < report.through_share < 1.5  # a machine may be quieter in one of the two
+    assert report.unencoded_s > 0
+    # The processor copies nothing.
+    assert (report.bytes_up, report.bytes_down) == (0, 0)
+    assert report.device is None and report.copy_share is None and report.peak_device_bytes is None
+
+
+def test_a_backend_with_several_ways_shows_them(weights: Weights, tmp_path: Path) -> None:
+    report = measured(tmp_path, model=str(weights.path), backend="cpu")
+    assert {way.way for way in report.ways} == {"rewritten", "plain"}
+    assert [way.relative for way in report.ways if way.taken]
+    assert min(way.relative for way in report.ways if way.relative is not None) == 1
+    assert "| cpu fp32, computed | time |" in report.to_markdown()
+    assert not measured(tmp_path, model=str(weights.path), backend="cpu", compare=False).ways
+
+
+def test_a_card_is_measured_by_what_it_could_do(report: BenchmarkReport) -> None:
+    on_a_card = replace(
+        report,
+        precision="fp16",
+        stages=(*report.stages, StageTime("copy up", 0.5, 0.4, 0.1), StageTime("copy down", 2, 1, 1)),
+        through_ms=4.0,
+        bytes_up=1_000_000,
+        bytes_down=50_000_000,
+        peak_device_bytes=3 << 30,
+        device=DeviceRates(gflops=700_000, up_gbps=50, down_gbps=50, memory_gbps=4000),
+        ways=(
+            WayTime("fused, as a graph", 1.0, True, None),
+            WayTime("plain", None, False, "too far off"),
+        ),
+    )
+    assert on_a_card.copy_share == pytest.approx(0.25)  # 50 MB at 50 GB/s are 1 ms
+    assert json.loads(json.dumps(on_a_card.to_json()))["copy_share"] == 0.25
+    text = on_a_card.to_markdown()
+    assert "700 TFLOP/s fp16, copies 50 GB/s up and 50 down, its memory 4000 GB/s" in text
+    assert "25 % of the copy rate" in text and "3072 MiB of the card's" in text
+    assert "| **fused, as a graph** | 1.00 |" in text and "| plain | refused: too far off |" in text
+
+
+def test_copies_are_timed() -> None:
+    source = torch.ones(1 << 16, dtype=torch.uint8)
+    target = torch.zeros_like(source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "PRODUCTS_S", 0.01)
+        assert copy_gbps(source, target) > 0
+    assert torch.equal(source, target)
 
 
 def test_the_other_backends_stand_beside(report: BenchmarkReport) -> None:

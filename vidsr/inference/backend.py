@@ -14,6 +14,7 @@ from vidsr.errors import BackendUnavailable
 from vidsr.progress import Notice, Progress
 
 if TYPE_CHECKING:
+    from vidsr.inference.tuning import Trial
     from vidsr.models.weights import Weights
 
 LADDER: tuple[BackendName, ...] = ("tensorrt", "cuda", "openvino", "cpu")
@@ -105,6 +106,9 @@ class Tunable(Protocol):
 
     def tune(self, call: Call) -> str:
         """Name of the fastest way for such calls here: found out once, then remembered."""
+
+    def try_ways(self, call: Call) -> Trial:
+        """Time of every way for such calls, measured now."""
 
     def use(self, way: str, call: Call) -> None:
         """Compute in this way from now on, and be ready for such calls; others are taken too.

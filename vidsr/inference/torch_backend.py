@@ -116,11 +116,11 @@ class TorchBackend:
         times = measured_once(
             user_cache() / "variants.json",
             subject,
-            lambda: {str(variant): ms for variant, ms in self.try_variants(call).times_ms.items()},
+            lambda: {str(variant): ms for variant, ms in self.try_ways(call).times_ms.items()},
         )
         return str(fastest(times) or USUAL)
 
-    def try_variants(self, call: Call) -> Trial:
+    def try_ways(self, call: Call) -> Trial:
         """Check and time every variant on a card for these very calls, on a processor on a small one."""
         height, width = CPU_TRIAL_SIZE if self.device.type == "cpu" else (call.height, call.width)
         count = 1 if self.device.type == "cpu" else call.frames

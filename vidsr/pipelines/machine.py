@@ -10,10 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from vidsr.cores import usable_cores
 from vidsr.inference.processor import processor_name
-from vidsr.pipelines.benchmark_report import Machine
+from vidsr.pipelines.benchmark_report import DeviceRates, Machine
 
 SIDE = 2048
 """Of the matrices multiplied: large enough for peak speed, small enough for the caches."""
@@ -24,7 +25,10 @@ GPU_SIDE = 8192
 PRODUCTS_S = 0.7
 """How long products are repeated: on a shared machine only the quietest moment shows the peak."""
 
-PACKAGES = ("vidsr-cli", "torch", "openvino", "av")
+COPIED_BYTES = 256 * 1024 * 1024
+"""Of a copy that is timed: several times a card's cache, and milliseconds long."""
+
+PACKAGES = ("vidsr-cli", "torch", "openvino", "triton", "av")
 
 
 def look_at_machine() -> Machine:
@@ -76,6 +80,32 @@ def product_gflops(device: torch.device, dtype: torch.dtype) -> float:
         torch.backends.cuda.matmul.allow_tf32 = before
 
 
+def device_rates(device: torch.device, dtype: torch.dtype) -> DeviceRates:
+    """What a card does at best: matrix products of a type, and copies of COPIED_BYTES each way."""
+    there = torch.empty(COPIED_BYTES, dtype=torch.uint8, device=device)
+    beside = torch.empty_like(there)
+    here = torch.empty(COPIED_BYTES, dtype=torch.uint8, pin_memory=True)
+    return DeviceRates(
+        gflops=product_gflops(device, dtype),
+        up_gbps=copy_gbps(here, there),
+        down_gbps=copy_gbps(there, here),
+        # A copy within the card reads every byte and writes it.
+        memory_gbps=2 * copy_gbps(there, beside),
+    )
+
+
+def copy_gbps(source: Tensor, target: Tensor) -> float:
+    """Billions of bytes a second in copies from one tensor to another, the fastest of several."""
+
+    def copied() -> None:
+        target.copy_(source, non_blocking=True)
+        for tensor in (source, target):
+            if tensor.is_cuda:
+                torch.cuda.synchronize(tensor.device)
+
+    return source.nbytes / _least_s(copied) / 1e9
+
+
 def peak_rss_bytes() -> int | None:
     """The most memory the process has held so far; None where the system does not say."""
     status = Path("/proc/self/status")
@@ -94,13 +124,18 @@ def peak_rss_bytes() -> int | None:
 
 def _best_gflops(product: Callable[[], object], side: int = SIDE) -> float:
     """Billions of operations a second in the fastest run: a multiplication and an addition are two."""
+    return 2 * side**3 / _least_s(product) / 1e9
+
+
+def _least_s(work: Callable[[], object]) -> float:
+    """Seconds of the fastest of the runs within PRODUCTS_S."""
     fastest = float("inf")
     end = time.perf_counter() + PRODUCTS_S
     while time.perf_counter() < end:
         began = time.perf_counter()
-        product()
+        work()
         fastest = min(fastest, time.perf_counter() - began)
-    return 2 * side**3 / fastest / 1e9
+    return fastest
 
 
 def _memory() -> int | None:
