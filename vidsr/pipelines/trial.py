@@ -7,7 +7,7 @@ an encoder holds its first forty frames back. What they take together follows fr
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, cycle, islice
 from pathlib import Path
@@ -24,7 +24,7 @@ from vidsr.inference.upscaler import Upscaler, plan_work
 from vidsr.models.weights import Weights
 from vidsr.pipelines.machine import peak_rss_bytes
 from vidsr.pipelines.samples import Run
-from vidsr.pipelines.segment import QUEUE_BYTES, Reader
+from vidsr.pipelines.segment import QUEUE_BYTES, FramePair, Reader
 from vidsr.progress import Notice
 from vidsr.video.encoders import Encoding
 from vidsr.video.writer import VideoWriter
@@ -121,15 +121,15 @@ class _Bench:
     def run(self) -> None:
         """Every run in turn; the last one's frames fill the encoder."""
         trial = self._trial
-        frames: list[FrameBatch] = []
+        frames: list[FramePair] = []
         for run in trial.runs:
             frames = self._enlarge(run, trial.seconds / len(trial.runs)) or frames
             if not frames:
                 continue
-            first = self._encode(frames[:1])
+            first = self._encode(frames[:1], compared=False)
             self._keys.append(first)
             if len(frames) > 1:
-                self._others.append((self._encode(frames) - first) / (len(frames) - 1))
+                self._others.append((self._encode(frames, compared=False) - first) / (len(frames) - 1))
             if sum(wall for _, wall, _ in self._calls) > 2 * trial.seconds:
                 break  # a frame takes longer than was meant for all of them
         if not frames:
@@ -137,7 +137,7 @@ class _Bench:
         wall, cpu = time.perf_counter(), time.process_time()
         count = 0
 
-        def counted() -> Iterator[FrameBatch]:
+        def counted() -> Iterator[FramePair]:
             nonlocal count
             # There and back again, so that neighbours stay neighbours.
             for frame in islice(cycle(chain(frames, frames[-2:0:-1])), ENCODER_FRAMES):
@@ -146,7 +146,7 @@ class _Bench:
                 count += 1
                 yield frame
 
-        self._encode(counted())
+        self._encode(counted(), compared=True)
         self._encoded = count, time.perf_counter() - wall, time.process_time() - cpu
 
     def result(self, open_s: float, free: int | None, notices: tuple[str, ...]) -> Measured:
@@ -171,31 +171,40 @@ class _Bench:
             notices=notices,
         )
 
-    def _enlarge(self, run: Run, seconds: float) -> list[FrameBatch]:
-        """The first frames of a run, enlarged, one by one; as many as time and memory allow."""
-        kept: list[FrameBatch] = []
-        spent = 0.0
-        batches = self._trial.reader.batches(
-            self._upscaler.plan.batch, start_pts=run.start_pts, end_pts=run.end_pts
-        )
-        for batch in batches:
-            wall, cpu = time.perf_counter(), time.process_time()
-            larger = self._upscaler(batch)
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            self._calls.append((len(batch), wall, cpu))
-            kept += larger.split(1)
-            spent += wall
-            held = sum(frame.nbytes for frame in kept)
-            if len(kept) >= LEAST_FRAMES and (spent >= seconds or held >= KEPT_BYTES):
+    def _enlarge(self, run: Run, seconds: float) -> list[FramePair]:
+        """The first frames of a run, one by one, with what they became; as time and memory allow."""
+        sources = self._decoded(run)
+        kept: list[FramePair] = []
+        held = 0
+        first = wall = time.perf_counter()
+        cpu = time.process_time()
+        for source, enlarged in zip(sources, self._upscaler.stream(sources), strict=True):
+            now, now_cpu = time.perf_counter(), time.process_time()
+            self._calls.append((len(source), now - wall, now_cpu - cpu))
+            kept += map(FramePair, source.split(1), enlarged.split(1))
+            held += enlarged.nbytes
+            if len(kept) >= LEAST_FRAMES and (now - first >= seconds or held >= KEPT_BYTES):
                 break
+            wall, cpu = time.perf_counter(), time.process_time()
         return kept
 
-    def _encode(self, frames: Iterator[FrameBatch] | list[FrameBatch]) -> int:
-        """Bytes of a segment of these frames."""
+    def _decoded(self, run: Run) -> list[FrameBatch]:
+        """The run's batches, no more of them than would wait in a job."""
+        found: list[FrameBatch] = []
+        size = self._upscaler.plan.batch
+        for batch in self._trial.reader.batches(size, start_pts=run.start_pts, end_pts=run.end_pts):
+            found.append(batch)
+            if len(found) * size >= LEAST_FRAMES and len(found) * batch.nbytes >= QUEUE_BYTES:
+                break
+        return found
+
+    def _encode(self, pairs: Iterable[FramePair], *, compared: bool) -> int:
+        """Bytes of a segment of these frames; `compared` with their sources too, as a job does."""
         output = self._trial.output
         with VideoWriter(self._path, output, self._trial.encoding) as writer:
-            for number, frame in enumerate(frames):
-                writer.write(replace(frame, pts=(number,), durations=(), time_base=output.time_base))
+            for number, pair in enumerate(pairs):
+                frame = replace(pair.enlarged, pts=(number,), durations=(), time_base=output.time_base)
+                writer.write(frame, pair.source if compared else None)
         return self._path.stat().st_size
 
 
