@@ -27,6 +27,7 @@ FLOORS = {
     "frames": 1,
     "errors": 1,
     "progress": 1,
+    "versions": 1,
     "distributed": 1,
     "cores": 1,
     "plain": 1,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vidsr.cli.doctor import doctor
 from vidsr.cli.engines import build_engine, engines
 from vidsr.cli.look import compare, sample
 from vidsr.cli.measure import benchmark, evaluate
@@ -23,7 +24,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (upscale, info, plan, sample, compare, models, train, evaluate, benchmark, export):
+for command in (
+    upscale,
+    info,
+    plan,
+    sample,
+    compare,
+    models,
+    train,
+    evaluate,
+    benchmark,
+    export,
+    doctor,
+):
     app.command()(command)
 app.command("build-engine")(build_engine)
 app.add_typer(engines, name="engines")
@@ -36,8 +49,12 @@ def root(
     """Video super-resolution with SRGAN that keeps every frame at its own time."""
     if version:
         import vidsr
+        from vidsr.versions import found_versions
+        from vidsr.video.ffmpeg import ffmpeg_version
 
+        found = {**found_versions(), "FFmpeg": ffmpeg_version()}
         Console().result(f"vidsr {vidsr.__version__}")
+        Console().result(", ".join(f"{name} {number}" for name, number in found.items()))
         raise typer.Exit
 
 

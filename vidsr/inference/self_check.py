@@ -58,15 +58,12 @@ def check_engine(
         levels = sr.float() * (1 if dtype == torch.uint8 else 255)
         if not bool(torch.isfinite(levels).all()):
             raise EngineError(f"the {precision} engine yields infinities on the frame {name!r}")
-        difference = _difference(levels, lr, generator, rounded=dtype == torch.uint8)
-        measured[name] = asdict(difference)
-        if (
-            difference.psnr_db < LEAST_PSNR_DB[precision]
-            or difference.most_levels > MOST_LEVELS[precision]
-        ):
+        found = difference(levels, lr, generator, rounded=dtype == torch.uint8)
+        measured[name] = asdict(found)
+        if found.psnr_db < LEAST_PSNR_DB[precision] or found.most_levels > MOST_LEVELS[precision]:
             raise EngineError(
                 f"the {precision} engine differs from PyTorch on the frame {name!r}: "
-                f"{difference.psnr_db:.1f} dB, {difference.most_levels:.1f} levels at most"
+                f"{found.psnr_db:.1f} dB, {found.most_levels:.1f} levels at most"
             )
     return measured
 
@@ -96,8 +93,11 @@ def _mirrored(picture: Tensor, height: int, width: int) -> Tensor:
     return picture[positions(height, picture.shape[0])][:, positions(width, picture.shape[1])]
 
 
-def _difference(levels: Tensor, lr: Tensor, generator: Generator, *, rounded: bool) -> Difference:
-    """Compare (1, s*h, s*w, 3) levels with the generator's in the first and the last window."""
+def difference(levels: Tensor, lr: Tensor, generator: Generator, *, rounded: bool) -> Difference:
+    """Compare (1, s*h, s*w, 3) levels, 0 to 255, with the generator's in the first and the last window.
+
+    `lr` is (1, h, w, 3) uint8; `rounded`: the levels are whole numbers.
+    """
     height, width = lr.shape[1:3]
     radius = generator.config.receptive_radius
     side = WINDOW_PX + radius

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -16,14 +15,13 @@ from vidsr.inference.findings import keep, measured_once, recall
 from vidsr.inference.processor import processor_name
 from vidsr.models.weights import Weights
 from vidsr.progress import silent
+from vidsr.versions import found_versions
 
 TRIAL_SHAPES = {"cpu": (1, 96, 96, 3), "cuda": (1, 360, 640, 3)}
 """What is enlarged to measure: small enough to be quick, large enough to keep the device busy."""
 
 TRIALS = 4
 """The fastest of them counts: other programs only make it slower."""
-
-RUNTIMES = ("torch", "openvino", "tensorrt-rtx-cu13", "tensorrt-cu13")
 
 
 def pixels_a_second(weights: Weights, config: UpscaleConfig) -> float:
@@ -52,7 +50,7 @@ def _file() -> Path:
 
 def _subject(weights: Weights, config: UpscaleConfig) -> str:
     """Everything that the speed depends on, known without opening anything."""
-    runtimes = ", ".join(f"{name} {found}" for name in RUNTIMES if (found := _version(name)))
+    runtimes = ", ".join(f"{name} {found}" for name, found in found_versions().items())
     device = (
         torch.cuda.get_device_name()
         if choose_device(config) == "cuda" and torch.cuda.is_available()
@@ -60,13 +58,6 @@ def _subject(weights: Weights, config: UpscaleConfig) -> str:
     )
     asked = f"{config.backend} {config.precision}"
     return f"{weights.name} {weights.sha256[:8]} by {asked} on {device} with {runtimes}"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _measured(weights: Weights, config: UpscaleConfig) -> float:

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 from vidsr.cores import usable_cores
 from vidsr.inference.processor import processor_name
 from vidsr.pipelines.benchmark_report import DeviceRates, Machine
+from vidsr.versions import installed
 
 SIDE = 2048
 """Of the matrices multiplied: large enough for peak speed, small enough for the caches."""
@@ -39,12 +39,12 @@ def look_at_machine() -> Machine:
         processor=processor_name(),
         cores=usable_cores(),
         threads=torch.get_num_threads(),
-        memory_bytes=_memory(),
+        memory_bytes=memory_bytes(),
         gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         load=load,
         fp32_gflops=fp32,
         int8_gops=int8,
-        versions={name: found for name in PACKAGES if (found := _version(name)) is not None},
+        versions={name: found for name in PACKAGES if (found := installed(name)) is not None},
     )
 
 
@@ -138,15 +138,9 @@ def _least_s(work: Callable[[], object]) -> float:
     return fastest
 
 
-def _memory() -> int | None:
+def memory_bytes() -> int | None:
+    """What the machine has; None where the system does not say."""
     names = getattr(os, "sysconf_names", {})
     if "SC_PHYS_PAGES" not in names:
         return None
     return int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
