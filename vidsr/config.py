@@ -16,6 +16,10 @@ Precision = Literal["auto", "fp16", "bf16", "fp32"]
 UpscalePrecision = Literal["auto", "fp16", "bf16", "fp32", "int8"]
 EngineBuild = Literal["background", "wait", "never"]
 HwAccel = Literal["auto", "none", "cuda"]
+PipeFormat = Literal["y4m", "nut", "matroska"]
+
+PIPE = Path("-")
+"""As input or output: standard input, standard output."""
 
 
 def one_of(choices: Any, value: str, option: str) -> Any:
@@ -61,6 +65,7 @@ class UpscaleConfig:
     skip: bool = True  # do not compute again what the frame before already shows; changes no bit
     video_stream: int | None = None  # which video stream, counted from 0; None: the container's default
     fps: Fraction | None = None  # constant output rate; None keeps every frame at its own time
+    format: PipeFormat | None = None  # of standard output; None: as the input pipe's, else matroska
     deinterlace: bool = True  # interlaced input only
     drop_incompatible: bool = False  # leave out streams that the target container cannot hold
     segment_s: float = 4.0  # length of a segment, seconds
@@ -86,6 +91,8 @@ class UpscaleConfig:
             raise UsageError(f"--video-stream counts from 0, not {self.video_stream}")
         if self.fps is not None and not 0 < self.fps <= 1000:
             raise UsageError(f"--fps must be above 0 and at most 1000, not {self.fps}")
+        if self.format is not None and self.output != PIPE:
+            raise UsageError("--format is that of a pipe: it needs - as OUTPUT")
         if self.segment_s <= 0 or self.segment_frames < 1:
             raise UsageError("a segment needs a length above 0")
 

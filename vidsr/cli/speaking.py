@@ -19,6 +19,9 @@ from vidsr.errors import VidsrError
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 plus the number of SIGINT, as shells have it."""
 
+BROKEN_PIPE = 141
+"""Exit code after the reader of our output went away: 128 plus the number of SIGPIPE, as of `cat`."""
+
 
 @contextmanager
 def speaking(console: Console, *, if_stopped: str = "stopped") -> Iterator[None]:
@@ -35,7 +38,7 @@ def speaking(console: Console, *, if_stopped: str = "stopped") -> Iterator[None]
         console.error(if_stopped)
         code = INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough
-        code = 0
+        code = BROKEN_PIPE
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         _maybe_trace()

@@ -10,6 +10,8 @@ import typer
 from vidsr.cli import options
 from vidsr.cli.speaking import speaking, stop_on_sigterm
 from vidsr.console import Console
+from vidsr.errors import UsageError
+from vidsr.progress import Notice
 
 if TYPE_CHECKING:
     from vidsr.config import UpscaleConfig
@@ -20,14 +22,14 @@ def upscale(
         Path,
         typer.Argument(
             metavar="INPUT",
-            help="Video, picture, numbered pictures (frames/%05d.png), or a folder of videos.",
+            help="Video, picture, numbered pictures (frames/%05d.png), a folder of videos; - is a pipe.",
         ),
     ],
     output: Annotated[
         Path,
         typer.Argument(
             metavar="OUTPUT",
-            help="Where to write; the extension chooses the container. For a folder, a folder.",
+            help="Where to write; its ending says what it is. For a folder, a folder; - is a pipe.",
         ),
     ],
     scale: options.Scale = None,
@@ -50,6 +52,13 @@ def upscale(
     ] = True,
     video_stream: options.VideoStream = None,
     fps: options.Fps = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a pipe as OUTPUT: y4m, nut or matroska.",
+            show_default="as the input pipe's, else matroska",
+        ),
+    ] = None,
     deinterlace: options.Deinterlace = True,
     codec: options.Codec = None,
     crf: options.Crf = None,
@@ -87,12 +96,18 @@ def upscale(
     """
     console = Console(quiet=quiet or json)
     stop_on_sigterm()
-    with speaking(console, if_stopped="stopped; the same command goes on from here"):
+    piped = "-" in (str(input), str(output))
+    with speaking(
+        console, if_stopped="stopped" if piped else "stopped; the same command goes on from here"
+    ):
+        if json and str(output) == "-":
+            raise UsageError("--json prints on standard output, which is the video here: leave it out")
         from vidsr.config import (
             BackendName,
             EncodeConfig,
             EngineBuild,
             HwAccel,
+            PipeFormat,
             UpscaleConfig,
             UpscalePrecision,
             one_of,
@@ -117,6 +132,7 @@ def upscale(
             skip=skip,
             video_stream=video_stream,
             fps=options.rate(fps),
+            format=None if format is None else one_of(PipeFormat, format, "--format"),
             deinterlace=deinterlace,
             drop_incompatible=drop_incompatible,
             overwrite=overwrite,
@@ -143,11 +159,14 @@ def upscale(
 
 
 def _upscale_file(config: UpscaleConfig, console: Console, *, json: bool) -> int:
+    from vidsr.config import PIPE
     from vidsr.pipelines.upscale import upscale_video
 
     report = upscale_video(config, console)
     if json:
         console.json(report.to_json())
+    elif config.output == PIPE:
+        console(Notice(report.summary()))  # standard output is the video
     else:
         console.result(report.summary())
     return 0

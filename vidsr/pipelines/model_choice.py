@@ -54,10 +54,12 @@ class Choice:
     expectation: str | None = None  # how fast it is, and what else there is; where nobody named a model
 
 
-def choose_weights(config: UpscaleConfig, info: VideoInfo, timeline: Timeline) -> Choice:
+def choose_weights(config: UpscaleConfig, info: VideoInfo, timeline: Timeline | None) -> Choice:
     """The weights for the factor that the options ask for; `auto` by device, speed and length.
 
-    A job that was begun goes on with its own. Raises WeightsError and UsageError as `find_weights`.
+    A job that was begun goes on with its own. `timeline` is None for a pipe, whose length nobody knows:
+    the preferred model is taken, and what to expect of it said. Raises WeightsError and UsageError as
+    `find_weights`.
     """
     factor = plan_geometry(config, info, (1, 1)).factor
     if config.model != "auto":
@@ -68,6 +70,8 @@ def choose_weights(config: UpscaleConfig, info: VideoInfo, timeline: Timeline) -
         if weights.sha256 == begun:
             return Choice(weights)
     expected = expect(candidates, config, info)
+    if timeline is None:
+        return Choice(candidates[0], _expectation(expected[0], expected))
     seconds = float((timeline.end - timeline.start) * timeline.time_base)
     taken = choose_model(expected, timeline.count, seconds)
     weights = next(one for one in candidates if one.name == taken.model)

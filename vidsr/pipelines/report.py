@@ -61,8 +61,9 @@ class UpscaleReport:
             f"{self.output}: {width}x{height}, {self.frames} frame{'s' * (self.frames != 1)} "
             f"in {self.seconds:.1f} s "
             f"({self.fps:.1f} fps), {self.model} x{self.scale} on {self.backend}, {self.precision}",
-            f"proven: {', '.join(self.checks)}",
         ]
+        if self.checks:
+            lines.append(f"proven: {', '.join(self.checks)}")
         if self.work.network < 0.995 * self.work.frames:
             lines.append(self._skipped())
         faithful = self.faithfulness.summary()

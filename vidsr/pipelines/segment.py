@@ -18,7 +18,7 @@ from vidsr.inference.upscaler import Upscaler
 from vidsr.pipelines.stages import StageClock, run_stages
 from vidsr.video.encoders import Encoding
 from vidsr.video.reader import VideoReader
-from vidsr.video.retime import ConstantRate
+from vidsr.video.retime import ConstantRate, RunningRate
 from vidsr.video.sequences import SequenceReader
 from vidsr.video.writer import VideoWriter
 
@@ -51,7 +51,7 @@ class FramePair:
         """Bytes held by the planes of both."""
         return self.source.nbytes + self.enlarged.nbytes
 
-    def repeated(self, rate: ConstantRate) -> Iterator[FramePair]:
+    def repeated(self, rate: ConstantRate | RunningRate) -> Iterator[FramePair]:
         """One frame at a time, as often as a constant rate shows it."""
         pairs = zip(self.source.split(1), self.enlarged.split(1), strict=True)
         for source, enlarged in pairs:

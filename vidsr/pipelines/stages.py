@@ -114,15 +114,17 @@ def run_stages(
     *,
     limit: int,
     clocks: tuple[StageClock, StageClock, StageClock],
+    stop: threading.Event | None = None,
 ) -> None:
     """Pass everything of `source` through `transform` into `sink`, all three at once, in order.
 
     `transform` takes items as it wants them, so that it may begin several before it gives a result.
     `limit` bounds the bytes waiting between two stages. The first error of any stage stops all of them
     and is raised here, once; so does KeyboardInterrupt in the calling thread, within STOP_WITHIN_S
-    (a stage deep in a long call is left behind; it is a daemon and touches nothing finished).
+    (a stage deep in a long call is left behind; it is a daemon and touches nothing finished). `stop` is
+    set then: a source that waits for somebody else gives one of its own, and looks at it.
     """
-    stop = threading.Event()
+    stop = stop or threading.Event()
     errors: list[BaseException] = []
     before: ByteQueue[Item] = ByteQueue(limit, stop)
     after: ByteQueue[Result] = ByteQueue(limit, stop)
@@ -183,6 +185,14 @@ def run_stages(
         raise
     if errors:
         raise errors[0]
+
+
+def until_stopped(items: Iterable[Item]) -> Iterator[Item]:
+    """Hand the items on; a stop is their end, so that what is made of them is brought to its own."""
+    try:
+        yield from items
+    except Stopped:
+        return
 
 
 def timed(items: Iterable[Item], clock: StageClock) -> Iterator[Item]:

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import groupby
 
-from vidsr.config import UpscaleConfig
+from vidsr.config import PIPE, UpscaleConfig
 from vidsr.errors import InputError, OutputError, UsageError
 from vidsr.inference.backend import open_backend
+from vidsr.pipelines.capture import upscale_from_pipe
 from vidsr.pipelines.crew import Crew, call_crew
 from vidsr.pipelines.ledger import Ledger
 from vidsr.pipelines.manner import Manner, Material
 from vidsr.pipelines.pictures import upscale_to_pictures, writes_pictures
+from vidsr.pipelines.pipe import upscale_to_pipe
 from vidsr.pipelines.report import UpscaleReport, check_report_path, write_report
 from vidsr.pipelines.resume import open_job, software
 from vidsr.pipelines.score_report import ScoreReport
@@ -53,6 +55,10 @@ def upscale_video(
 
 
 def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -> UpscaleReport:
+    if config.output == PIPE:
+        return upscale_to_pipe(config, progress, opener)
+    if config.input == PIPE:
+        return upscale_from_pipe(config, progress, opener)
     began = time.perf_counter()
     with open_reader(config) as reader:
         if writes_pictures(config.output):

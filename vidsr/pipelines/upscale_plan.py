@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vidsr.config import HwAccel, UpscaleConfig
+from vidsr.config import PIPE, HwAccel, UpscaleConfig
 from vidsr.errors import OutputError, UsageError
 from vidsr.frames import VideoInfo
 from vidsr.inference.backend import choose_device
@@ -23,6 +24,7 @@ from vidsr.video.reader import VideoReader
 from vidsr.video.retime import ConstantRate
 from vidsr.video.sequences import SequenceReader, is_sequence
 from vidsr.video.stills import is_still
+from vidsr.video.stream_reader import StreamReader
 from vidsr.video.timeline import Timeline
 
 LEAST_FREE_BYTES = 8 * 1024 * 1024
@@ -85,30 +87,20 @@ def plan_upscale(config: UpscaleConfig, reader: Reader) -> UpscalePlan:
     # One picture of a sequence stands for the file that other streams would come from: it has none.
     source = reader.files[0] if isinstance(reader, SequenceReader) else config.input
     choice = choose_weights(config, info, reader.timeline)
-    wanted = plan_geometry(config, info, (1, 1))
     rate = None
     if config.fps is not None and isinstance(reader, VideoReader):
         timeline = reader.timeline
         rate = ConstantRate(timeline.pts, timeline.last_duration, timeline.time_base, config.fps)
-    output = replace(
-        info,
-        # Even for now: encoders are opened to see whether they work, and most refuse odd sides.
-        height=wanted.height + wanted.height % 2,
-        width=wanted.width + wanted.width % 2,
-        interlaced=info.interlaced and not is_deinterlaced(reader),
-        time_base=info.time_base if rate is None else rate.time_base,
-        frame_rate=info.frame_rate if rate is None else rate.fps,
-        frame_count=reader.timeline.count if rate is None else len(rate.output_pts),
-    )
-    encoding = resolve_encoding(output, config.output, config.encode)
-    geometry = plan_geometry(config, info, encoding.size_multiple)
-    output = replace(
-        output,
-        height=geometry.height,
-        width=geometry.width,
-        sample_aspect_ratio=geometry.sample_aspect_ratio,
-        color=encoding.color,
-        pixel_format=encoding.pixel_format,
+    output, encoding = plan_picture(
+        config,
+        replace(
+            info,
+            interlaced=info.interlaced and not is_deinterlaced(reader),
+            time_base=info.time_base if rate is None else rate.time_base,
+            frame_rate=info.frame_rate if rate is None else rate.fps,
+            frame_count=reader.timeline.count if rate is None else len(rate.output_pts),
+        ),
+        lambda enlarged: resolve_encoding(enlarged, config.output, config.encode),
     )
     remux = plan_remux(
         source,
@@ -140,9 +132,33 @@ def plan_anyhow(config: UpscaleConfig, reader: Reader) -> tuple[UpscalePlan, str
         return plan_upscale(replace(config, drop_incompatible=True), reader), str(error)
 
 
-def is_deinterlaced(reader: Reader) -> bool:
+def plan_picture(
+    config: UpscaleConfig, info: VideoInfo, resolve: Callable[[VideoInfo], Encoding]
+) -> tuple[VideoInfo, Encoding]:
+    """The enlarged video and its encoding, from a source's `info` with the times of the output.
+
+    `resolve` chooses the encoding for a video of about that size, which then decides which sides there
+    can be. Raises UsageError and OutputError.
+    """
+    wanted = plan_geometry(config, info, (1, 1))
+    height, width = wanted.height, wanted.width
+    # Even for now: encoders are opened to see whether they work, and most refuse odd sides.
+    encoding = resolve(replace(info, height=height + height % 2, width=width + width % 2))
+    geometry = plan_geometry(config, info, encoding.size_multiple)
+    output = replace(
+        info,
+        height=geometry.height,
+        width=geometry.width,
+        sample_aspect_ratio=geometry.sample_aspect_ratio,
+        color=encoding.color,
+        pixel_format=encoding.pixel_format,
+    )
+    return output, encoding
+
+
+def is_deinterlaced(reader: Reader | StreamReader) -> bool:
     """Whether what the reader gives was made progressive by it."""
-    return isinstance(reader, VideoReader) and reader.deinterlacing
+    return not isinstance(reader, SequenceReader) and reader.deinterlacing
 
 
 def plan_segments(timeline: Timeline, seconds: float, most_frames: int) -> tuple[Segment, ...]:
@@ -166,8 +182,10 @@ def plan_segments(timeline: Timeline, seconds: float, most_frames: int) -> tuple
 def check_paths(config: UpscaleConfig) -> None:
     """Refuse what can be seen from the two paths alone, so that nobody waits for it."""
     source, target = config.input, config.output
+    if target == PIPE:
+        return
     folder = target.absolute().parent
-    if source.exists() and target.exists() and source.samefile(target):
+    if source != PIPE and source.exists() and target.exists() and source.samefile(target):
         raise UsageError(f"{target}: is the input itself; choose another output")
     if target.is_dir():
         raise OutputError(f"{target}: is a directory; give the name of a file in it")

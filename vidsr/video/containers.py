@@ -41,9 +41,9 @@ class Container:
 
 
 _MP4_VIDEO = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mjpeg", "ffv1"})
-_MOV_VIDEO = frozenset({"h264", "hevc", "prores", "dnxhd", "mpeg4", "mpeg2video", "mjpeg", "rawvideo"})
+_MOV_VIDEO = frozenset({"h264", "hevc", "prores", "dnxhd", "mpeg4", "mpeg2video", "mjpeg"})
 _MKV_VIDEO = frozenset(
-    {"h264", "hevc", "av1", "vp9", "vp8", "prores", "ffv1", "mpeg4", "mpeg2video", "mjpeg", "rawvideo"}
+    {"h264", "hevc", "av1", "vp9", "vp8", "prores", "ffv1", "mpeg4", "mpeg2video", "mjpeg"}
 )
 # The muxer for transport streams takes every codec, most as private data that no player recognises.
 _TS_VIDEO = frozenset({"h264", "hevc", "mpeg2video", "mpeg4"})
@@ -54,6 +54,9 @@ _TS_OTHERS = frozenset(
 
 SELF_TAGGED = frozenset({"h264", "hevc", "av1", "prores", "mpeg2video"})
 """Codecs that say their colour in their own headers, so that it does not depend on the container."""
+
+INTRA = frozenset({"rawvideo", "ffv1", "mjpeg", "prores"})
+"""Codecs that encode each frame by itself, so that decoding and showing go in one order."""
 
 CONTAINERS = (
     Container(
@@ -107,14 +110,20 @@ CONTAINERS = (
         "avi",
         (".avi",),
         # No B-frames: AVI has no presentation times. The writer's H.264 has them, so it is not here.
-        frozenset({"mpeg4", "mjpeg", "ffv1", "rawvideo"}),
+        frozenset({"mpeg4", "mjpeg", "ffv1"}),
         stores_dts=True,
         chapters=False,
         color_tags=False,
         constant_rate=True,
     ),
-    # NUT's syncpoints hold decoding times as unsigned numbers.
-    Container("nut", (".nut",), _MKV_VIDEO - {"prores"}, stores_dts=True, color_tags=False),
+    # NUT's syncpoints hold decoding times as unsigned numbers. It alone takes raw frames of all formats.
+    Container(
+        "nut",
+        (".nut",),
+        _MKV_VIDEO - {"prores"} | {"rawvideo"},
+        stores_dts=True,
+        color_tags=False,
+    ),
 )
 
 

@@ -51,17 +51,32 @@ class Decoding:
     do: one lost frame is worse than a blemish, for it moves everything after it.
     """
 
-    def __init__(self, path: Path, stream_index: int, *, reorder: int = 0, threads: int = 0) -> None:
-        """Open `path`; `reorder` is how many frames the stream holds back (Timeline.reorder)."""
+    def __init__(
+        self,
+        path: Path,
+        stream_index: int,
+        *,
+        reorder: int = 0,
+        threads: int = 0,
+        container: InputContainer | None = None,
+    ) -> None:
+        """Open `path`; `reorder` is how many frames the stream holds back (Timeline.reorder).
+
+        `container` is given where it is open already, a pipe that can be opened but once: `path` then
+        only names it, and packets of its other streams come along.
+        """
         self.path = path
         self.damage = 0  # packets refused by the decoder, and those marked as damaged, so far
-        self._container: InputContainer = self._open(path)
+        self._given = self._refused = 0  # frames that came out, packets that did not go in
+        self._alone = container is None
+        self._container: InputContainer = container or self._open(path)
         try:
             stream = self._container.streams[stream_index]
             assert isinstance(stream, VideoStream)
             self.stream = stream
             self.tags = container_tags(stream)  # now: the decoder changes its context's as it goes
-            discard_others(self._container, stream_index)
+            if self._alone:
+                discard_others(self._container, stream_index)
             context = stream.codec_context
             context.thread_type = "AUTO"
             context.thread_count = threads
@@ -94,8 +109,12 @@ class Decoding:
         self._container.close()
 
     def packets(self) -> Iterator[Packet[VideoStream]]:
-        """The stream's packets from the present place on, last an empty one that flushes the decoder."""
-        demuxer = self._container.demux(self.stream)
+        """The stream's packets from the present place on, last an empty one that flushes the decoder.
+
+        Those of other streams are among them where the container was given.
+        """
+        wanted = [self.stream] if self._alone else []  # none named means all
+        demuxer = cast("Iterator[Packet[VideoStream]]", self._container.demux(*wanted))
         while True:
             try:
                 packet = next(demuxer, None)
@@ -131,24 +150,31 @@ class Decoding:
         Raises:
             InputError: the decoder refused everything from the start.
         """
-        given = refused = 0
         for packet in self.packets() if packets is None else packets:
-            self.damage += packet.is_corrupt
-            try:
-                frames = self.stream.codec_context.decode(packet if packet.size else None)
-            except av.FFmpegError as error:
-                self.damage += 1
-                refused += 1
-                if not given and refused >= HOPELESS:
-                    raise InputError(
-                        f"{self.path}: video stream {self.stream.index} ({self.codec})"
-                        f" cannot be decoded: {error.strerror}"
-                    ) from error
-                continue
-            for frame in frames:
-                given += 1
-                self.damage += frame.is_corrupt and not packet.is_corrupt
-                yield frame
+            yield from self.decode(packet)
+
+    def decode(self, packet: Packet[VideoStream]) -> Iterator[VideoFrame]:
+        """The frames that the decoder gives for one packet of the stream; for an empty one the rest.
+
+        Raises:
+            InputError: the decoder refused everything from the start.
+        """
+        self.damage += packet.is_corrupt
+        try:
+            frames = self.stream.codec_context.decode(packet if packet.size else None)
+        except av.FFmpegError as error:
+            self.damage += 1
+            self._refused += 1
+            if not self._given and self._refused >= HOPELESS:
+                raise InputError(
+                    f"{self.path}: video stream {self.stream.index} ({self.codec})"
+                    f" cannot be decoded: {error.strerror}"
+                ) from error
+            return
+        for frame in frames:
+            self._given += 1
+            self.damage += frame.is_corrupt and not packet.is_corrupt
+            yield frame
 
     def keyframe(self, pts: int) -> VideoFrame | None:
         """The picture of the keyframe at exactly this time, decoded alone; None where it cannot be had.

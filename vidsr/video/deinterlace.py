@@ -16,35 +16,49 @@ RUN_UP = 2
 
 
 def deinterlace(frames: Iterable[tuple[VideoFrame, int]]) -> Iterator[tuple[VideoFrame, int]]:
-    """Replace interlaced frames by progressive ones; each keeps the time it comes with.
+    """Replace interlaced frames by progressive ones; each keeps the time it comes with."""
+    deinterlacer = Deinterlacer()
+    for frame, time in frames:
+        yield from deinterlacer.add(frame, time)
+    yield from deinterlacer.rest()
+
+
+class Deinterlacer:
+    """Takes frames one by one and gives them back progressive, each with its time, one frame later.
 
     A frame that the stream marks as progressive is handed on as it came. The rest is FFmpeg's bwdif
     (Bob Weaver with BBC's filter, W. Philip Weston), which looks one frame ahead and one back. Every
     frame passes through the filter, also progressive ones, so that the result for a frame depends on
     its neighbours alone and not on where decoding began.
     """
-    graph: Graph | None = None
-    waiting: deque[tuple[VideoFrame, int]] = deque()  # in the filter; frames leave it in their order
-    for frame, time in frames:
-        if graph is None:
-            graph = _bwdif(frame)
-        waiting.append((frame, time))
-        yield from _finished(graph, frame, waiting)
-    if graph is not None:
-        yield from _finished(graph, None, waiting)
 
+    def __init__(self) -> None:
+        self._graph: Graph | None = None
+        self._waiting: deque[tuple[VideoFrame, int]] = deque()  # in the filter; they leave it in order
 
-def _finished(
-    graph: Graph, frame: VideoFrame | None, waiting: deque[tuple[VideoFrame, int]]
-) -> Iterator[tuple[VideoFrame, int]]:
-    graph.vpush(frame)
-    while True:
-        try:
-            filtered = graph.vpull()
-        except (av.BlockingIOError, av.EOFError):
-            return
-        source, time = waiting.popleft()
-        yield (filtered if source.interlaced_frame else source), time
+    def add(self, frame: VideoFrame, time: int) -> Iterator[tuple[VideoFrame, int]]:
+        """Take the next frame; give those that are finished."""
+        if self._graph is None:
+            self._graph = _bwdif(frame)
+        self._waiting.append((frame, time))
+        self._graph.vpush(frame)
+        return self._finished(self._graph)
+
+    def rest(self) -> Iterator[tuple[VideoFrame, int]]:
+        """The frames still in the filter, after the last one was added."""
+        if self._graph is None:
+            return iter(())
+        self._graph.vpush(None)
+        return self._finished(self._graph)
+
+    def _finished(self, graph: Graph) -> Iterator[tuple[VideoFrame, int]]:
+        while True:
+            try:
+                filtered = graph.vpull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            source, time = self._waiting.popleft()
+            yield (filtered if source.interlaced_frame else source), time
 
 
 def _bwdif(frame: VideoFrame) -> Graph:

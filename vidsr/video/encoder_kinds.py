@@ -111,6 +111,16 @@ _QSV = EncoderKind(
     on_card=True,
 )
 
+_RAW_FORMATS = (
+    *("yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p", "yuv410p"),
+    *(f"yuv{digits}p{depth}le" for digits in (420, 422, 444) for depth in (9, 10, 12, 14, 16)),
+    *("gray", *(f"gray{depth}le" for depth in (9, 10, 12, 14, 16))),
+    *("gbrp", *(f"gbrp{depth}le" for depth in (9, 10, 12, 14, 16))),
+    *("gbrap", *(f"gbrap{depth}le" for depth in (10, 12, 16))),
+    *("yuva420p", "yuva422p", "yuva444p", "yuva444p10le", "yuva444p12le", "yuva444p16le"),
+)
+"""Planar formats that NUT has a four-character code for (libavformat/nut.c), so that it says which."""
+
 KINDS: Mapping[str, EncoderKind] = {
     "libx264": replace(_X26X, usual=16),
     # x265 writes to the terminal by itself, past FFmpeg's log, and opens GOPs unless told not to.
@@ -141,6 +151,7 @@ KINDS: Mapping[str, EncoderKind] = {
     "ffv1": EncoderKind(
         options={"level": "3", "slicecrc": "1", "g": "1"}, takes_gop=False, odd_sizes=True, gray=True
     ),
+    "rawvideo": EncoderKind(takes_gop=False, odd_sizes=True, gray=True, formats=_RAW_FORMATS),
     "h264_nvenc": _NVENC,
     "hevc_nvenc": _NVENC,
     "av1_nvenc": replace(_NVENC, worst=63, usual=24),

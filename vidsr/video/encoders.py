@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -137,13 +137,16 @@ class Encoding:
         return options
 
 
-def resolve_encoding(info: VideoInfo, target: Path, config: EncodeConfig) -> Encoding:
+def resolve_encoding(
+    info: VideoInfo, target: Path, config: EncodeConfig, formats: Collection[str] | None = None
+) -> Encoding:
     """Decide how a video is encoded, and open the encoder once to see that it can be.
 
     Args:
         info: the video to encode: the output's size and rate, the source's colour and HDR metadata.
         target: the finished file; its ending chooses the codec where the configuration does not.
         config: what the user asked for.
+        formats: pixel formats to choose from, where the target takes fewer than the encoder.
 
     Raises:
         UsageError: an unknown codec or option, or a value outside its range; the choices are named.
@@ -161,7 +164,7 @@ def resolve_encoding(info: VideoInfo, target: Path, config: EncodeConfig) -> Enc
             f"{target}: {target.suffix} does not hold {codec.canonical_name} video; use --codec "
             f"{' or '.join(name for name in CODECS if name in container.video)}, or an .mkv file"
         )
-    stored, losses = _format_for(info, codec, config.pixel_format)
+    stored, losses = _format_for(info, codec, config.pixel_format, formats)
     color = stored_color(info.color, stored)
     notices = [f"{encoder} takes {stored.name}: {loss}" for loss in losses]
     if encoder == "prores_ks" and color.range == "full":
@@ -233,10 +236,12 @@ def _unknown(encoder: str, asked: str | None) -> UsageError | OutputError:
 
 
 def _format_for(
-    info: VideoInfo, codec: av.Codec, asked: str | None
+    info: VideoInfo, codec: av.Codec, asked: str | None, among: Collection[str] | None
 ) -> tuple[PixelFormat, tuple[str, ...]]:
     kind = kind_of(codec.name)
-    formats = [pixel_format(each.name) for each in codec.video_formats or ()]
+    # An encoder that names none, "rawvideo", takes any.
+    names = [each.name for each in codec.video_formats or ()] or kind.formats
+    formats = [pixel_format(name) for name in names if among is None or name in among]
     offered = {
         each.name: each
         for each in formats
@@ -247,8 +252,8 @@ def _format_for(
     }
     if asked is not None:
         if asked not in offered:
-            names = ", ".join(offered) or "none that can be made"
-            raise UsageError(f"--pix-fmt {asked}: {codec.name} takes {names}")
+            choices = ", ".join(offered) or "none that can be made"
+            raise UsageError(f"--pix-fmt {asked}: {codec.name} takes {choices}")
         if offered[asked].alpha and not info.color.alpha:
             raise UsageError(f"--pix-fmt {asked}: has an alpha channel, and the source has none")
         offered = {asked: offered[asked]}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 RESERVE = "_" * 40
@@ -37,6 +38,15 @@ class TrackHeader:
     codec_delay_ns: int | None = None  # how far block times lie behind the true ones; None: as it is
 
 
+def display_header(width: int, height: int, ratio: Fraction) -> TrackHeader:
+    """The size that is shown: in square pixels, as all players know, or as a ratio if inexact."""
+    shown = width * ratio
+    if shown.denominator == 1:
+        return TrackHeader(display=(shown.numerator, height))
+    exact = shown / height
+    return TrackHeader(display=(exact.numerator, exact.denominator), display_is_ratio=True)
+
+
 def correct_tracks(path: Path, headers: Mapping[int, TrackHeader]) -> None:
     """Rewrite the headers of all tracks, which were muxed with `RESERVE` behind their titles.
 
@@ -46,9 +56,14 @@ def correct_tracks(path: Path, headers: Mapping[int, TrackHeader]) -> None:
     with path.open("r+b") as file:
         head = file.read(_HEAD_BYTES)
         start, end = _find_tracks(head)
-        tracks = _rewrite(head[start:end], headers)
         file.seek(start)
-        file.write(tracks)
+        file.write(corrected(head, headers)[start:end])
+
+
+def corrected(head: bytes, headers: Mapping[int, TrackHeader]) -> bytes:
+    """The beginning of a file, up to the end of its track headers at least, as `correct_tracks` does."""
+    start, end = _find_tracks(head)
+    return head[:start] + _rewrite(head[start:end], headers) + head[end:]
 
 
 def chroma_siting(head: bytes) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from av.stream import Discard, Disposition
 from vidsr.errors import IncompatibleStreams
 from vidsr.frames import VideoInfo
 from vidsr.video.color_tags import h273_tags
-from vidsr.video.containers import PLAIN_TEXT, SELF_TAGGED, Container, codec_of, container_for
+from vidsr.video.containers import INTRA, PLAIN_TEXT, SELF_TAGGED, Container, codec_of, container_for
 from vidsr.video.heads import Head, codec_name, read_heads
 from vidsr.video.plan import RemuxPlan, StreamPlan
 from vidsr.video.rehearsal import REFUSALS, read_back, rehearse
@@ -56,6 +56,34 @@ def plan_remux(
         IncompatibleStreams: the container cannot hold something, and `drop_incompatible` is not set.
         InputError: the source cannot be opened.
     """
+    with open_input(source) as file:
+        return plan_opened(
+            file,
+            read_heads(file),
+            source,
+            main_stream,
+            target,
+            output,
+            video_codec,
+            drop_incompatible=drop_incompatible,
+        )
+
+
+def plan_opened(
+    file: InputContainer,
+    heads: Sequence[Head],
+    source: Path,
+    main_stream: int,
+    target: Path,
+    output: VideoInfo,
+    video_codec: str,
+    *,
+    drop_incompatible: bool = False,
+) -> RemuxPlan:
+    """The same for a source that is open already: a pipe, of which nothing but its `heads` is known.
+
+    A head may lack packets; what the container says of such a stream in its header must then do.
+    """
     container = container_for(target)
     suffix = target.suffix.lower()
     codec = codec_of(video_codec)
@@ -65,42 +93,40 @@ def plan_remux(
             f" {' or '.join(sorted(container.video))}, or write to .mkv"
         )
     _require_grid(target, container, output)
-    with open_input(source) as file:
-        heads = read_heads(file)
-        draft = RemuxPlan(
-            source=source,
-            container=container.muxer,
-            suffix=suffix,
-            main_stream=main_stream,
-            video_codec=codec,
-            streams=(),
-            shift=Fraction(0),
-            chapters=len(file.chapters()) if container.chapters else 0,
-            width=output.width,
-            height=output.height,
-            color=h273_tags(output.color),
-            color_told=container.color_tags or codec in SELF_TAGGED,
-            sample_aspect_ratio=output.sample_aspect_ratio,
-            display_matrix=output.display_matrix,
-            frame_rate=output.frame_rate,
+    draft = RemuxPlan(
+        source=source,
+        container=container.muxer,
+        suffix=suffix,
+        main_stream=main_stream,
+        video_codec=codec,
+        streams=(),
+        shift=Fraction(0),
+        chapters=len(file.chapters()) if container.chapters else 0,
+        width=output.width,
+        height=output.height,
+        color=h273_tags(output.color),
+        color_told=container.color_tags or codec in SELF_TAGGED,
+        sample_aspect_ratio=output.sample_aspect_ratio,
+        display_matrix=output.display_matrix,
+        frame_rate=output.frame_rate,
+    )
+    streams = tuple(_choose(draft, container, file, head) for head in heads)
+    shift = _shift(container, heads, streams, reorders=codec not in INTRA)
+    if container.constant_rate:
+        _require_constant_rate(target, draft, output, heads, shift)
+    dropped = [stream.label for stream in streams if stream.action == "drop"]
+    if file.chapters() and not container.chapters:
+        dropped.append("chapters")
+    if not container.rotation and draft.display_matrix not in (None, _UPRIGHT):
+        dropped.append("the rotation of the picture")
+        draft = replace(draft, display_matrix=None)
+    if dropped and not drop_incompatible:
+        raise IncompatibleStreams(
+            f"{target}: {suffix} cannot hold {', '.join(dropped)}: {_remedy(container, streams)}"
         )
-        streams = tuple(_choose(draft, container, file, head) for head in heads)
-        shift = _shift(container, heads, streams)
-        if container.constant_rate:
-            _require_constant_rate(target, draft, output, heads, shift)
-        dropped = [stream.label for stream in streams if stream.action == "drop"]
-        if file.chapters() and not container.chapters:
-            dropped.append("chapters")
-        if not container.rotation and draft.display_matrix not in (None, _UPRIGHT):
-            dropped.append("the rotation of the picture")
-            draft = replace(draft, display_matrix=None)
-        if dropped and not drop_incompatible:
-            raise IncompatibleStreams(
-                f"{target}: {suffix} cannot hold {', '.join(dropped)}: {_remedy(container, streams)}"
-            )
-        plan = replace(draft, streams=streams, shift=shift)
-        plan = _keep_tags(plan, container, file, heads)
-        return replace(plan, notices=_notices(plan, dropped))
+    plan = replace(draft, streams=streams, shift=shift)
+    plan = _keep_tags(plan, container, file, heads)
+    return replace(plan, notices=_notices(plan, dropped))
 
 
 def _choose(draft: RemuxPlan, container: Container, file: InputContainer, head: Head) -> StreamPlan:
@@ -178,8 +204,13 @@ def _left_out(base: StreamPlan, action: Literal["rebuild", "drop"], reason: str)
     return replace(base, action=action, target_codec="", reason=reason)
 
 
-def _shift(container: Container, heads: Sequence[Head], streams: Sequence[StreamPlan]) -> Fraction:
-    """Seconds to add to all times so that the container can hold them; whole milliseconds, mostly 0."""
+def _shift(
+    container: Container, heads: Sequence[Head], streams: Sequence[StreamPlan], *, reorders: bool
+) -> Fraction:
+    """Seconds to add to all times so that the container can hold them; whole milliseconds, mostly 0.
+
+    `reorders` says whether the video's codec may decode frames before others that are shown earlier.
+    """
     times = []
     for head, stream in zip(heads, streams, strict=True):
         # What an edit list hides from before zero stays hidden in MP4 alone; a warm-up also in Matroska.
@@ -188,9 +219,9 @@ def _shift(container: Container, heads: Sequence[Head], streams: Sequence[Stream
         if stream.kept and time is not None:
             times.append(time)
     earliest = min(times, default=Fraction(0))
-    if container.stores_dts and not container.constant_rate and earliest < 1:
+    if container.stores_dts and reorders and not container.constant_rate and earliest < 1:
         return TS_START - Fraction(math.floor(earliest * 1000), 1000)
-    if earliest > -_AUDIO_SLACK:
+    if earliest >= (0 if container.stores_dts else -_AUDIO_SLACK):
         return Fraction(0)  # less is the rounding of a clock, and the muxers can hold it
     return Fraction(math.ceil(-earliest * 1000), 1000)
 

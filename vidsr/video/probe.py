@@ -41,9 +41,11 @@ def probe(
     decoding: Decoding,
     frames: Sequence[VideoFrame],
     siting: Siting | None,
-    timeline: Timeline,
+    timeline: Timeline | None,
 ) -> VideoInfo:
     """Describe a stream by its header and its first decoded frames (at least one).
+
+    `timeline` is None for a pipe, whose length nobody knows.
 
     Raises:
         InputError: the size is none, or beyond MAX_SIDE_PX.
@@ -58,17 +60,20 @@ def probe(
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     assert stream.time_base is not None
+    duration_s = None
+    if timeline is not None:
+        duration_s = float((timeline.end - timeline.start) * stream.time_base)
     return VideoInfo(
         width=width,
         height=height,
         time_base=stream.time_base,
         frame_rate=stream.average_rate or stream.guessed_rate or None,
-        frame_count=timeline.count,
+        frame_count=None if timeline is None else timeline.count,
         color=color,
         pixel_format=first.format.name,
         codec=stream.codec_context.name,
         stream_index=stream.index,
-        duration_s=float((timeline.end - timeline.start) * stream.time_base),
+        duration_s=duration_s,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         rotation=first.rotation,
         display_matrix=display_matrix(first),

@@ -14,11 +14,10 @@ from av.video.frame import VideoFrame
 from vidsr.config import HwAccel
 from vidsr.errors import BackendUnavailable, InputError
 from vidsr.frames import FrameBatch, VideoInfo
+from vidsr.video.batching import BatchBuilder
 from vidsr.video.card import CardDecoding, CardFailed, CardOpener, check_card
 from vidsr.video.decoding import Decoding
 from vidsr.video.deinterlace import RUN_UP, deinterlace
-from vidsr.video.planar_formats import parse_pixel_format
-from vidsr.video.planes import FrameStack
 from vidsr.video.probe import chroma_siting, probe
 from vidsr.video.source import main_video_stream, open_input
 from vidsr.video.timeline import FrameClock, Timeline, scan_timeline
@@ -106,32 +105,20 @@ class VideoReader:
         Raises:
             InputError: the frames change their size in the middle.
         """
-        height, width = self.info.height, self.info.width
-        planar = parse_pixel_format(self.info.pixel_format).name
-        stack = FrameStack(planar, height, width, size)
-        times: list[int] = []
-        durations: list[int] = []
+        batch = BatchBuilder(self.info, size)
         for frame, time in self._frames(start_pts):
             if end_pts is not None and time >= end_pts:
                 break
             if start_pts is not None and time < start_pts:
                 continue
-            if times and (
-                len(times) == size or bisect_right(cuts, times[-1]) < bisect_right(cuts, time)
+            if batch.times and (
+                batch.full or bisect_right(cuts, batch.times[-1]) < bisect_right(cuts, time)
             ):
-                yield self._batch(stack, times, durations)
-                stack = FrameStack(planar, height, width, size)
-                times, durations = [], []
-            stack.add(frame)
-            times.append(time)
-            durations.append(max(0, frame.duration))
-        if times:
-            yield self._batch(stack, times, durations)
-
-    def _batch(self, stack: FrameStack, times: list[int], durations: list[int]) -> FrameBatch:
-        return FrameBatch(
-            stack.take(), self.info.color, tuple(times), self.info.time_base, tuple(durations)
-        )
+                yield batch.take()
+                batch = BatchBuilder(self.info, size)
+            batch.add(frame, time)
+        if batch.times:
+            yield batch.take()
 
     def _frames(self, start: int | None) -> Iterator[tuple[VideoFrame, int]]:
         """Frames with their times from `start` or somewhat earlier on, uniform and progressive."""

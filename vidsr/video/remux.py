@@ -16,7 +16,6 @@ from typing import Any
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Discard
 from av.video.stream import VideoStream
 
 from vidsr.errors import OutputError
@@ -24,7 +23,8 @@ from vidsr.progress import Advanced, Finished, Notice, Progress, Started, silent
 from vidsr.video.containers import Container, container_for
 from vidsr.video.durable import disk_errors
 from vidsr.video.heads import first_packets
-from vidsr.video.matroska import TrackHeader, correct_tracks
+from vidsr.video.matroska import TrackHeader, correct_tracks, display_header
+from vidsr.video.others import OtherPackets
 from vidsr.video.plan import RemuxPlan, StreamPlan
 from vidsr.video.planning import plan_remux
 from vidsr.video.route import TickMap
@@ -147,9 +147,9 @@ def _write(
             target.start()
             total = len(video.pts)
             progress(Started("join", total))
-            others = _Others(file, plan)
+            others = OtherPackets(file, plan)
             for count, (packet, pts, dts, duration) in enumerate(_video_packets(video, target), 1):
-                for other in others.before(dts * target.video_time_base, plan.shift):
+                for other in others.before(dts * target.video_time_base - plan.shift):
                     target.copy(other)
                 target.write_video(packet, pts, dts, duration)
                 if count % REPORT_EVERY == 0:
@@ -170,44 +170,6 @@ def _write(
                         "warning",
                     )
                 )
-
-
-class _Others:
-    """The source's packets besides the upscaled stream, handed out as their time comes."""
-
-    def __init__(self, file: InputContainer, plan: RemuxPlan) -> None:
-        wanted = {stream.index for stream in plan.kept if stream.action != "upscale"}
-        for stream in file.streams:
-            if stream.index not in wanted:
-                stream.discard = Discard.all
-        self.error = False
-        self._packets = file.demux([file.streams[index] for index in sorted(wanted)] or [])
-        self._next: Packet[Any] | None = self._read() if wanted else None
-
-    def before(self, time: Fraction, shift: Fraction) -> Iterator[Packet[Any]]:
-        """All packets that are to be decoded before `time` on the result's clock."""
-        while self._next is not None:
-            packet = self._next
-            ticks = packet.dts if packet.dts is not None else packet.pts
-            if ticks is not None and ticks * (packet.time_base or Fraction(1)) + shift >= time:
-                return
-            self._next = self._read()
-            yield packet
-
-    def rest(self) -> Iterator[Packet[Any]]:
-        """All packets that are left."""
-        while self._next is not None:
-            packet, self._next = self._next, self._read()
-            yield packet
-
-    def _read(self) -> Packet[Any] | None:
-        try:
-            while (packet := next(self._packets, None)) is not None:
-                if packet.size:
-                    return packet
-        except av.FFmpegError:
-            self.error = True  # a damaged end; what could be read is in the result, and this is said
-        return None
 
 
 def _video_packets(video: _Video, target: Target) -> Iterator[tuple[Packet[Any], int, int, int]]:
@@ -298,20 +260,11 @@ def _track_headers(plan: RemuxPlan) -> dict[int, TrackHeader]:
         for position, stream in enumerate(plan.kept):
             original = file.streams[stream.index]
             if stream.action == "upscale":
-                headers[position] = _display(plan.width, plan.height, plan.sample_aspect_ratio)
+                headers[position] = display_header(plan.width, plan.height, plan.sample_aspect_ratio)
             elif isinstance(original, VideoStream) and original.codec_context is not None:
                 ratio = original.sample_aspect_ratio or Fraction(1)
                 context = original.codec_context
-                headers[position] = _display(context.width, context.height, ratio)
+                headers[position] = display_header(context.width, context.height, ratio)
             elif stream.codec_delay:
                 headers[position] = TrackHeader(codec_delay_ns=round(stream.codec_delay * 10**9))
     return headers
-
-
-def _display(width: int, height: int, ratio: Fraction) -> TrackHeader:
-    """The size that is shown: in square pixels, as all players know, or as a ratio if inexact."""
-    shown = width * ratio
-    if shown.denominator == 1:
-        return TrackHeader(display=(shown.numerator, height))
-    exact = shown / height
-    return TrackHeader(display=(exact.numerator, exact.denominator), display_is_ratio=True)

@@ -7,10 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil, gcd
+from typing import TypeVar
 
 import torch
 
 from vidsr.frames import FrameBatch
+
+T = TypeVar("T")
 
 
 class ConstantRate:
@@ -74,6 +77,60 @@ class ConstantRate:
         if index == len(self._pts) or self._pts[index] != pts:
             return range(0)  # a frame the timeline does not know has no time of its own
         return self._ticks[index]
+
+
+class RunningRate:
+    """The same for a stream whose end nobody knows: each frame waits for the next one.
+
+    Only then is it known how long it holds. What goes in besides batches of frames comes out again at
+    its place.
+    """
+
+    def __init__(self, first_pts: int, time_base: Fraction, fps: Fraction) -> None:
+        """Output tick k is at `first_pts`, ticks of `time_base`, plus k / fps."""
+        self.fps = fps
+        self._first = first_pts * time_base
+        self._source_base = time_base
+        self.time_base = _common_measure(self._first, 1 / fps)
+        self._origin = int(self._first / self.time_base)
+        self._step = int(1 / fps / self.time_base)
+
+    def select(self, items: Iterable[FrameBatch | T]) -> Iterator[FrameBatch | T]:
+        """Single frames, each with the time it holds as its duration; without those no tick shows."""
+        held: FrameBatch | None = None
+        usual = 1
+        for item in items:
+            if not isinstance(item, FrameBatch):
+                yield item
+                continue
+            for frame in item.split(1):
+                if held is not None:
+                    usual = frame.pts[0] - held.pts[0]
+                    yield from self._shown(held, usual)
+                held = frame
+        if held is not None:
+            stated = held.durations[0] if held.durations else 0
+            yield from self._shown(held, stated or usual)
+
+    def repeat(self, frame: FrameBatch) -> Iterator[FrameBatch]:
+        """Give a frame of `select` its ticks; times are in `time_base` from here on."""
+        for tick in self._ticks(frame.pts[0], frame.durations[0]):
+            yield replace(
+                frame,
+                pts=(self._origin + tick * self._step,),
+                time_base=self.time_base,
+                durations=(self._step,),
+            )
+
+    def _shown(self, frame: FrameBatch, duration: int) -> Iterator[FrameBatch]:
+        if self._ticks(frame.pts[0], duration):
+            yield replace(frame, durations=(duration,))
+
+    def _ticks(self, pts: int, duration: int) -> range:
+        start, end = (
+            ceil((time * self._source_base - self._first) * self.fps) for time in (pts, pts + duration)
+        )
+        return range(start, end)
 
 
 def _common_measure(a: Fraction, b: Fraction) -> Fraction:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.bitstream import BitStreamFilterContext
@@ -23,6 +23,7 @@ from vidsr.video.containers import Container
 from vidsr.video.matroska import RESERVE
 from vidsr.video.plan import RemuxPlan, StreamPlan, file_tags, quicktime_language, stream_tags
 from vidsr.video.route import Route, TickMap
+from vidsr.video.standard_streams import Sink
 from vidsr.video.subtitles import SubtitleConverter
 
 if TYPE_CHECKING:
@@ -31,20 +32,31 @@ if TYPE_CHECKING:
 NANOSECOND = Fraction(1, 10**9)
 LARGEST_TIMESCALE = 2**31 - 1  # FFmpeg's option is an int
 
+_LIVE = {
+    "flush_packets": "1",
+    # Packets come in an order that players can use; FFmpeg's interleaving would hold back up to ten
+    # seconds of raw frames while a stream of subtitles is silent. Microseconds; 0 would mean for ever.
+    "max_interleave_delta": "1",
+    # Matroska gathers clusters of a second before it writes. Milliseconds; the next packet ends one.
+    "cluster_time_limit": "0",
+}
+"""Options of the muxers for a pipe; one that does not know an option passes it over."""
+
 _MATROSKA = ("matroska", "webm")
 
 
 class Target:
     """An output file with the streams of a plan; a context manager that writes the trailer.
 
-    `file` is a path, or a binary file for a rehearsal. `template` is the upscaled video's stream in its
+    `file` is a path, or anything with `write` for a rehearsal or a pipe; `live` sends each packet on as
+    soon as the muxer has it. `template` is the upscaled video's stream in its
     first segment; None, in a rehearsal, puts a stream of another codec in its place. PyAV's exceptions
     come out as they are.
     """
 
     def __init__(
         self,
-        file: Path | IO[bytes],
+        file: Path | Sink,
         plan: RemuxPlan,
         container: Container,
         source: InputContainer,
@@ -54,12 +66,15 @@ class Target:
         tags: Mapping[str, str],
         frame_rate: Fraction | None = None,
         movie_timescale: int = 1000,
+        live: bool = False,
     ) -> None:
         self.plan = plan
         self._is_stub = template is None
         self._frame_rate = frame_rate  # of the upscaled video, if it is constant
         self.container = container
         options = _muxer_options(plan, container, movie_timescale, whole=not hasattr(file, "write"))
+        if live:
+            options |= _LIVE
         name = f"file:{file}" if isinstance(file, Path) else file
         self.output: OutputContainer = av.open(
             name, "w", format=plan.container, container_options=options
@@ -151,6 +166,8 @@ class Target:
         context = stream.codec_context
         assert isinstance(context, VideoCodecContext)
         context.sample_aspect_ratio = plan.sample_aspect_ratio
+        if template.codec_context.codec.canonical_name == "rawvideo":
+            context.codec_tag = template.codec_context.codec_tag  # it alone tells the pixel format
         matrix, primaries, transfer, color_range = plan.color
         context.colorspace, context.color_range = matrix, color_range
         context.color_primaries, context.color_trc = primaries, transfer

@@ -29,7 +29,7 @@ FALLBACK_RATE = Fraction(25)
 """Frames a second of a stream that states neither times nor a rate, as in FFmpeg's raw demuxers."""
 
 
-_WITHOUT_PRESENTATION_TIMES = frozenset(["avi"])
+WITHOUT_PRESENTATION_TIMES = frozenset(["avi"])
 """Containers with decoding times only. What libavformat derives from them for B-frames depends on the
 encoder's habits (measured: wrong for x264 with two B-frames), so there the order alone is believed."""
 
@@ -120,7 +120,7 @@ class FrameClock:
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._rising = _Rising(timeline.step)
+        self._rising = RisingTimes(timeline.step)
         self._position = -1
 
     def time(self, pts: int | None, *, keyframe: bool = False) -> int:
@@ -143,7 +143,7 @@ class FrameClock:
         return self._rising(pts)
 
 
-class _Rising:
+class RisingTimes:
     """Makes times rise strictly, in one pass, moving each as little as the ones before it allow."""
 
     def __init__(self, step: int) -> None:
@@ -203,7 +203,7 @@ def scan_timeline(path: Path, stream_index: int) -> Timeline:
         if not entries:
             raise InputError(f"{path}: video stream {stream_index} holds no frames")
         timeline = _timeline(
-            entries, stream, believe_times=container.format.name not in _WITHOUT_PRESENTATION_TIMES
+            entries, stream, believe_times=container.format.name not in WITHOUT_PRESENTATION_TIMES
         )
         return replace(timeline, keyframes=tuple(sorted(keyframes)), corrupt=corrupt, bytes=size)
 
@@ -219,10 +219,10 @@ class _Entry(NamedTuple):
 
 def _timeline(entries: Sequence[_Entry], stream: VideoStream, *, believe_times: bool) -> Timeline:
     assert stream.time_base is not None
-    step = _frame_ticks(stream)
+    step = frame_ticks(stream)
     delay = stream.codec_context.reorder_depth
     stated = [entry.pts for entry in entries if entry.pts is not None]
-    rising = _Rising(step)
+    rising = RisingTimes(step)
     if len(stated) < len(entries) or (delay and not believe_times):
         pts = [rising(time) for time in _times_by_rank(entries, step)]
         durations = tuple(entry.duration for entry in entries)
@@ -278,7 +278,7 @@ def _times_by_rank(entries: Sequence[_Entry], step: int) -> list[int]:
     return sorted(times)
 
 
-def _frame_ticks(stream: VideoStream) -> int:
+def frame_ticks(stream: VideoStream) -> int:
     """Ticks from one frame to the next at the stream's nominal rate."""
     assert stream.time_base is not None
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate or FALLBACK_RATE

@@ -18,20 +18,16 @@ from types import TracebackType
 from typing import Any
 
 import av
-import numpy as np
-import torch
 from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 
 from vidsr.errors import OutputError
 from vidsr.frames import FrameBatch, VideoInfo
-from vidsr.video.color_tags import h273_tags
 from vidsr.video.durable import disk_errors, part_path, put_in_place, sha256_of, write_whole
-from vidsr.video.encoder_formats import Component, pixel_format
+from vidsr.video.encoder_frames import FrameMaker
 from vidsr.video.encoder_kinds import KINDS
 from vidsr.video.encoders import Encoding, encoder_reason, nominal_rate
 from vidsr.video.faithfulness import FrameScore
@@ -121,15 +117,7 @@ class VideoWriter:
         self._durations: list[int] = []
         self._ranks: list[int] = []  # presentation order of the packets, in decoding order
         self._replay: Replay | None = None
-        self._format = pixel_format(encoding.pixel_format)
-        if self._format is None:
-            raise OutputError(f"{path}: frames of {encoding.pixel_format} cannot be made")
-        down, across = encoding.size_multiple
-        if info.height % down or info.width % across:
-            raise OutputError(
-                f"{path}: {encoding.encoder} takes {encoding.pixel_format} only in multiples of "
-                f"{across}x{down} pixels, not {info.width}x{info.height}; choose another size"
-            )
+        self._frames = FrameMaker(path, info, encoding)
         self._container: OutputContainer | None = None
         try:
             with self._errors():
@@ -167,19 +155,19 @@ class VideoWriter:
             ValueError: frames of another size, colour layout or time base, or times that do not rise.
             OutputError: the encoder or the disk refuses.
         """
-        self._check(batch)
+        if self._pts and batch.pts and batch.pts[0] <= self._pts[-1]:
+            raise ValueError(f"pts {batch.pts[0]} after {self._pts[-1]}")
         if source is not None and self._replay is None and self._encoding.encoder in KINDS:
             color = self._encoding.color
             self._replay = Replay(self._encoding.codec, self._stream.codec_context, color)
         sources = None if source is None else list(source.split(1))
-        planes = [plane.numpy() for plane in batch.planes]
-        for index, pts in enumerate(batch.pts):
+        for index, frame in enumerate(self._frames.make(batch)):
             if self._replay is not None and sources is not None:
                 self._replay.expect(len(self._pts), sources[index])
-            self._pts.append(pts)
+            self._pts.append(batch.pts[index])
             self._durations.append(batch.durations[index] if batch.durations else 0)
             with self._errors():
-                self._encode(self._frame([plane[index] for plane in planes]))
+                self._encode(frame)
 
     def _open(self) -> VideoStream:
         self._container = av.open(
@@ -201,36 +189,6 @@ class VideoWriter:
         """The time base of the segment's file: the source's in NUT, which keeps any, else frames."""
         in_nut = self._encoding.segment_format == "nut"
         return self._info.time_base if in_nut else 1 / nominal_rate(self._info)
-
-    def _check(self, batch: FrameBatch) -> None:
-        color = self._encoding.color
-        if batch.size != (self._info.height, self._info.width):
-            raise ValueError(f"frames of {batch.size}, expected {(self._info.height, self._info.width)}")
-        if batch.time_base != self._info.time_base:
-            raise ValueError(f"ticks of {batch.time_base} s, expected {self._info.time_base} s")
-        if self._pts and batch.pts and batch.pts[0] <= self._pts[-1]:
-            raise ValueError(f"pts {batch.pts[0]} after {self._pts[-1]}")
-        if (batch.color.depth, batch.color.subsampling, batch.color.matrix, batch.color.alpha) != (
-            color.depth,
-            color.subsampling,
-            color.matrix,
-            color.alpha,
-        ):
-            raise ValueError(f"frames of {batch.color}, expected {color}")
-        sample = torch.uint8 if color.depth == 8 else torch.uint16
-        if any(plane.dtype != sample for plane in batch.planes):
-            raise ValueError(f"planes of {batch.planes[0].dtype}, expected {sample}")
-
-    def _frame(self, planes: list[np.ndarray[Any, Any]]) -> VideoFrame:
-        """One frame from planes (H, W), copied once, with tags."""
-        assert self._format is not None
-        frame = VideoFrame(self._info.width, self._info.height, self._encoding.pixel_format)
-        for plane, component in zip(planes, self._format.components, strict=True):
-            _fill(frame.planes[component.plane], component, plane)
-        tags = h273_tags(self._encoding.color)
-        frame.color_primaries, frame.color_trc = tags.primaries, tags.transfer
-        frame.colorspace, frame.color_range = tags.matrix, tags.range
-        return frame
 
     def _encode(self, frame: VideoFrame | None) -> None:
         if frame is not None:
@@ -310,16 +268,3 @@ class VideoWriter:
             raise OutputError(
                 f"{self._path}: {self._encoding.encoder} failed: {encoder_reason(error)}"
             ) from error
-
-
-def _fill(target: VideoPlane, component: Component, samples: np.ndarray[Any, Any]) -> None:
-    """Copy samples (H, W) into a plane of FFmpeg's, whose rows may be longer than they say."""
-    rows = np.frombuffer(memoryview(target), samples.dtype).reshape(target.height, -1)
-    height, width = samples.shape
-    if height > rows.shape[0] or component.offset + (width - 1) * component.step >= rows.shape[1]:
-        raise ValueError(f"a plane of {samples.shape} does not fit {target.width}x{target.height}")
-    view = rows[:height, component.offset :: component.step][:, :width]
-    if component.shift:
-        np.left_shift(samples, component.shift, out=view)
-    else:
-        np.copyto(view, samples)

@@ -1,0 +1,86 @@
+"""Everything that comes through a pipe besides its video, kept in a file to be joined and compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+from av.packet import Packet
+
+from vidsr.errors import OutputError
+from vidsr.video.containers import container_for
+from vidsr.video.durable import disk_errors
+from vidsr.video.matroska import correct_tracks
+from vidsr.video.planning import plan_opened
+from vidsr.video.standard_streams import STDIN
+from vidsr.video.stream_reader import StreamReader
+from vidsr.video.target import Target
+
+_PLACEHOLDER = "mpeg4"
+"""What the video's stream is said to be: its packets are not kept, only its place, tags and marks."""
+
+
+class Sidecar:
+    """A file of the streams, chapters and tags of a pipe, without its pictures; a context manager.
+
+    A pipe can be read but once. From this file its sound and everything else is joined with the
+    enlarged video, and compared with the result, as if it were a source that can be read again.
+    """
+
+    def __init__(self, folder: Path, reader: StreamReader) -> None:
+        """Begin the file in `folder`, in the pipe's own kind of container.
+
+        Raises:
+            OutputError: the disk refuses.
+        """
+        self.path = folder / f"streams{'.mkv' if 'matroska' in reader.format else '.nut'}"
+        index = reader.info.stream_index
+        heads = reader.heads
+        plan = plan_opened(
+            reader.container,
+            heads,
+            STDIN,
+            index,
+            self.path,
+            reader.info,
+            _PLACEHOLDER,
+            drop_incompatible=True,
+        )
+        self.notices = tuple(f"left out: {s.label}" for s in plan.streams if s.action == "drop")
+        self.main_stream = [stream.index for stream in plan.kept].index(index)  # in this file
+        covers = {head.stream.index: bytes(head.packets[0]) for head in heads if head.packets}
+        with disk_errors(self.path):
+            self._target = Target(
+                self.path, plan, container_for(self.path), reader.container, None, covers=covers, tags={}
+            )
+            self._target.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with disk_errors(self.path):
+            if kind is None:
+                self._target.flush()
+            self._target.__exit__(kind, error, trace)
+            if kind is None and self.path.suffix == ".mkv":
+                correct_tracks(self.path, {})
+
+    def keep(self, packet: Packet[Any]) -> None:
+        """Write a packet. Raises OutputError if the disk, or the container, refuses."""
+        with disk_errors(self.path):
+            try:
+                self._target.copy(packet)
+            except av.FFmpegError as error:
+                if isinstance(error, OSError) and error.errno:
+                    raise
+                raise OutputError(
+                    f"{self.path}: a packet of the pipe cannot be kept: {error}"
+                ) from error
