@@ -28,12 +28,12 @@ SHORTER = {"vidsr train": " --hours 0.0003 --validation-crops 2 --threads 1"}
 
 
 def commands(document: str) -> list[str]:
-    """The lines of its console blocks that begin with `$ vidsr`, without their comments."""
+    """The lines of its console blocks that run `vidsr`, first or in a pipe, without their comments."""
     return [
         line.split(" #")[0].removeprefix("$ ").strip()
         for block in re.findall(r"```console\n(.*?)```", DOCUMENTS[document], re.DOTALL)
         for line in block.splitlines()
-        if line.startswith("$ vidsr")
+        if line.startswith("$ vidsr") or (line.startswith("$ ") and "| vidsr" in line)
     ]
 
 
