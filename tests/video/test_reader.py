@@ -92,7 +92,7 @@ def test_a_read_from_anywhere_equals_a_read_from_the_beginning(
     if name.endswith(".mpg"):
         return  # after a seek its times are guesses: found out, and read from the beginning
     with Decoding(path, 0) as decoding:
-        late = decoding.frames_from(whole.pts[-1], reader.timeline)
+        late = decoding.packets_from(whole.pts[-1], reader.timeline)
         assert late is not None, "a seek was possible"
         assert next(late).pts >= whole.pts[count // 3], "and spared most of the file"
 

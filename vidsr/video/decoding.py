@@ -13,6 +13,7 @@ import av
 from av.codec.context import Flags
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -42,6 +43,17 @@ def container_tags(stream: VideoStream) -> ColorTags:
         int(context.color_trc),
         int(context.color_range),
     )
+
+
+def prepare(context: VideoCodecContext, *, reorder: int, threads: int) -> None:
+    """Set up a decoder that is not open yet; `reorder` and `threads` as for Decoding."""
+    context.thread_type = "AUTO"
+    context.thread_count = threads
+    context.flags |= Flags.output_corrupt
+    if context.codec.canonical_name == "h264" and reorder > context.reorder_depth:
+        # H.264 need not say how many frames it holds back. The decoder then guesses from what it has
+        # seen, and throws frames away when it guessed too few.
+        context.reorder_depth = reorder
 
 
 class Decoding:
@@ -77,14 +89,8 @@ class Decoding:
             self.tags = container_tags(stream)  # now: the decoder changes its context's as it goes
             if self._alone:
                 discard_others(self._container, stream_index)
-            context = stream.codec_context
-            context.thread_type = "AUTO"
-            context.thread_count = threads
-            context.flags |= Flags.output_corrupt
-            if self.codec == "h264" and reorder > context.reorder_depth:
-                # H.264 need not say how many frames it holds back. The decoder then guesses from what
-                # it has seen, and throws frames away when it guessed too few.
-                context.reorder_depth = reorder
+            self.context = stream.codec_context
+            prepare(self.context, reorder=reorder, threads=threads)
         except BaseException:
             self._container.close()
             raise
@@ -95,7 +101,7 @@ class Decoding:
     @property
     def codec(self) -> str:
         """FFmpeg's name of the codec, whichever of its decoders is at work."""
-        return self.stream.codec_context.codec.canonical_name
+        return self.context.codec.canonical_name
 
     def __enter__(self) -> Self:
         return self
@@ -161,14 +167,13 @@ class Decoding:
         """
         self.damage += packet.is_corrupt
         try:
-            frames = self.stream.codec_context.decode(packet if packet.size else None)
+            frames = self.context.decode(packet if packet.size else None)
         except av.FFmpegError as error:
             self.damage += 1
             self._refused += 1
             if not self._given and self._refused >= HOPELESS:
                 raise InputError(
-                    f"{self.path}: video stream {self.stream.index} ({self.codec})"
-                    f" cannot be decoded: {error.strerror}"
+                    f"{self.path}: its {self.codec} video cannot be decoded: {error.strerror}"
                 ) from error
             return
         for frame in frames:
@@ -182,7 +187,7 @@ class Decoding:
         A seek and one picture, however far apart keyframes are: for looking a file over. A keyframe of
         an open group is complete by itself. May be called again and again, for any times.
         """
-        context = self.stream.codec_context
+        context = self.context
         try:
             context.flush_buffers()
             self._container.seek(pts, stream=self.stream)
@@ -196,13 +201,13 @@ class Decoding:
             pass  # a damaged place: another keyframe will do as well
         return None
 
-    def frames_from(
+    def packets_from(
         self, pts: int, timeline: Timeline, *, run_up: int = 0
-    ) -> Iterator[VideoFrame] | None:
-        """Frames from at least `run_up` frames before a time on; None where no seek can be trusted.
+    ) -> Iterator[Packet[VideoStream]] | None:
+        """Packets of the frames from at least `run_up` before a time on; None where none are sure.
 
-        The frames at `pts` and later are the same, bit for bit, as in a pass from the beginning. After
-        None the place in the file is lost: begin again with a new Decoding.
+        Decoded, the frames at `pts` and later are the same, bit for bit, as in a pass from the
+        beginning. After None the place in the file is lost: begin again with a new Decoding.
         """
         if not timeline.exact:
             return None
@@ -224,6 +229,6 @@ class Decoding:
                 if not packet.is_keyframe or packet.pts is None:
                     continue
                 if packet.pts <= wanted and timeline.has_keyframe(packet.pts):
-                    return self.frames(chain([packet], packets))
+                    return chain([packet], packets)
                 break
         return None

@@ -18,6 +18,7 @@ from vidsr.video.batching import BatchBuilder
 from vidsr.video.card import CardDecoding, CardFailed, CardOpener, check_card
 from vidsr.video.decoding import Decoding
 from vidsr.video.deinterlace import RUN_UP, deinterlace
+from vidsr.video.excerpt import Excerpt, ExcerptDecoding
 from vidsr.video.probe import chroma_siting, probe
 from vidsr.video.source import main_video_stream, open_input
 from vidsr.video.timeline import FrameClock, Timeline, scan_timeline
@@ -66,6 +67,7 @@ class VideoReader:
         self.converted = 0  # frames brought to the first one's format or range by `batches` so far
         self.woven = 0  # interlaced frames that `batches` has given as they are so far
         self._threads = threads
+        self._excerpt: Excerpt | None = None
         self._open_card = card
         self.notices: list[str] = []  # about what decodes; more may come while it does
         with open_input(path) as container:
@@ -77,6 +79,18 @@ class VideoReader:
             self.info: VideoInfo = probe(decoding, first, siting, self.timeline)
         self.deinterlacing = deinterlace and self.info.interlaced
         self.on_card = hwaccel != "none" and self._card_serves(first, hwaccel)
+
+    @classmethod
+    def of_excerpt(cls, excerpt: Excerpt, *, threads: int = 0) -> Self:
+        """A reader of a piece, which knows of the file what `excerpt` found there; nothing is probed."""
+        reader = cls.__new__(cls)
+        reader.path = excerpt.path
+        reader.errors = reader.converted = reader.woven = 0
+        reader.notices, reader.on_card = [], False
+        reader.timeline, reader.info = excerpt.timeline, excerpt.info
+        reader.deinterlacing = excerpt.deinterlacing
+        reader._threads, reader._excerpt = threads, excerpt
+        return reader
 
     def __enter__(self) -> Self:
         return self
@@ -162,9 +176,9 @@ class VideoReader:
         """One decoder's frames from `start` or somewhat earlier on; returns the time of the last."""
         if start is not None and start > self.timeline.start:
             with open_decoding() as decoding:
-                frames = decoding.frames_from(start, self.timeline, run_up=RUN_UP)
-                if frames is not None:
-                    return (yield from self._timed(frames, decoding, start))
+                packets = decoding.packets_from(start, self.timeline, run_up=RUN_UP)
+                if packets is not None:
+                    return (yield from self._timed(decoding.frames(packets), decoding, start))
         with open_decoding() as decoding:
             missing = self.timeline.clock == "missing"
             packets = decoding.numbered_packets() if missing else decoding.packets()
@@ -192,6 +206,8 @@ class VideoReader:
         return self._decoding(self.info.stream_index, threads)
 
     def _decoding(self, index: int, threads: int) -> Decoding:
+        if self._excerpt is not None:
+            return ExcerptDecoding(self._excerpt, threads=threads)
         return Decoding(self.path, index, reorder=self.timeline.reorder, threads=threads)
 
     def _card(self) -> CardDecoding:
