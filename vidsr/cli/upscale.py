@@ -222,6 +222,7 @@ def info(
             console.json(description.to_json())
             return
         console.facts(description.facts)
-        console.table("\nStreams", ("#", "kind", "what", "in the output"), description.streams)
+        if description.streams:
+            console.table("\nStreams", ("#", "kind", "what", "in the output"), description.streams)
         for notice in description.notices:
             console.result(f"! {notice}")

@@ -20,6 +20,7 @@ from vidsr.pipelines.pipe import (
     open_source,
     open_upscaler,
     pipe_facts,
+    told_of,
 )
 from vidsr.pipelines.pipe_plan import PipePlan, plan_pipe
 from vidsr.pipelines.report import UpscaleReport
@@ -32,8 +33,10 @@ from vidsr.video.durable import put_in_place
 from vidsr.video.job import Job, JobIdentity
 from vidsr.video.pieces import Copied
 from vidsr.video.proof import ProofReport, prove
+from vidsr.video.provenance import provenance_tags
 from vidsr.video.remux import RemuxPlan, join, plan_remux
 from vidsr.video.sidecar import Sidecar
+from vidsr.video.source import open_input
 from vidsr.video.standard_streams import STDIN
 from vidsr.video.stream_reader import StreamReader
 from vidsr.video.writer import SegmentRecord, VideoWriter
@@ -59,6 +62,7 @@ def upscale_from_pipe(
         announce(plan, reader, progress)
         with opener(plan.weights, config, progress) as backend, _open_job(config, plan) as job:
             try:
+                told = told_of(config, reader, plan, backend)
                 upscaler = open_upscaler(config, reader, plan, backend)
                 sidecar = Sidecar(job.folder, reader)
                 for text in sidecar.notices:
@@ -67,11 +71,12 @@ def upscale_from_pipe(
                 record = job.finished(0)
                 if record is None or not record.frames:
                     raise interrupted or InputError(f"{STDIN}: not one frame could be decoded")
-                remux, proof = _finish(config, plan, job, sidecar, record, progress)
+                remux, proof = _finish(config, plan, job, sidecar, record, told, progress)
             finally:
                 job.remove()  # a pipe cannot be read again: there is nothing to go on from
     report = UpscaleReport(
         **pipe_facts(config, reader, plan, backend, upscaler.tally, clocks),
+        provenance=told,
         output=str(config.output),
         frames=record.frames,
         input_frames=upscaler.tally.frames,
@@ -132,9 +137,10 @@ def _finish(
     job: Job,
     sidecar: Sidecar,
     record: SegmentRecord,
+    told: str,
     progress: Progress,
 ) -> tuple[RemuxPlan, ProofReport]:
-    """Join what was recorded, prove it, and give it its name."""
+    """Join what was recorded, prove it, and give it its name; `told` is how it was made."""
     remux = plan_remux(
         sidecar.path,
         sidecar.main_stream,
@@ -144,7 +150,9 @@ def _finish(
         drop_incompatible=config.drop_incompatible,
     )
     joined = job.folder / f"joined{config.output.suffix}"
-    join(remux, [job.segment_path(0)], joined, progress=progress)
+    with open_input(sidecar.path) as file:
+        tags = provenance_tags(remux, told, file.metadata)
+    join(remux, [job.segment_path(0)], joined, metadata=tags, progress=progress)
     proof = prove(
         sidecar.path,
         joined,
@@ -152,6 +160,7 @@ def _finish(
         record.pts,
         plan.output.time_base,
         decode_errors=record.decode_errors,
+        provenance=told if tags else "",
         progress=progress,
     )
     if config.output.exists() and not config.overwrite:

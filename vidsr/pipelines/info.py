@@ -8,9 +8,20 @@ from typing import Any
 from vidsr.config import UpscaleConfig
 from vidsr.frames import ColorSpec, VideoInfo
 from vidsr.inference.backend import choose_device
+from vidsr.pipelines.geometry import plan_geometry
+from vidsr.pipelines.model_choice import choose_weights
+from vidsr.pipelines.pictures import writes_pictures
 from vidsr.pipelines.segment import Reader
-from vidsr.pipelines.upscale_plan import UpscalePlan, is_deinterlaced, open_reader, plan_anyhow
+from vidsr.pipelines.upscale_plan import (
+    UpscalePlan,
+    is_deinterlaced,
+    open_reader,
+    plan_anyhow,
+)
 from vidsr.video.plan import StreamPlan
+from vidsr.video.provenance import history, read_history
+from vidsr.video.sequences import SequenceReader
+from vidsr.video.stills import stored_color
 
 TRANSFERS = {16: "PQ (HDR)", 18: "HLG (HDR)"}
 """H.273 transfer characteristics worth a word of their own."""
@@ -35,6 +46,8 @@ def describe(config: UpscaleConfig) -> Description:
     A container that cannot hold all streams is part of the description here, not an error.
     """
     with open_reader(config) as reader:
+        if writes_pictures(config.output):
+            return _describe_pictures(config, reader)
         return describe_plan(config, reader, *plan_anyhow(config, reader))
 
 
@@ -43,9 +56,7 @@ def describe_plan(
 ) -> Description:
     """The same of a plan that was made already; `refusal` is why it is not quite that of the options."""
     facts = (
-        ("input", f"{config.input}"),
-        ("video", _video(reader.info, reader)),
-        ("colour", _color(reader.info.color)),
+        *_facts_of_input(config, reader),
         ("output", f"{config.output}"),
         ("becomes", _becomes(plan)),
         ("model", _model(plan, choose_device(config))),
@@ -53,6 +64,30 @@ def describe_plan(
     )
     notices = plan.notices if refusal is None else (refusal, *plan.notices)
     return Description(facts, tuple(_row(stream) for stream in plan.remux.streams), notices)
+
+
+def _describe_pictures(config: UpscaleConfig, reader: Reader) -> Description:
+    geometry = plan_geometry(config, reader.info, (1, 1))
+    weights = choose_weights(config, reader.info, reader.timeline).weights
+    color = _color(stored_color(config.output, reader.info.color))
+    facts = (
+        *_facts_of_input(config, reader),
+        ("output", f"{config.output}"),
+        ("becomes", f"{geometry.width}x{geometry.height} {config.output.suffix[1:].lower()}, {color}"),
+        ("model", f"{weights.name} x{weights.scale} on {choose_device(config)}"),
+    )
+    return Description(facts, (), ())
+
+
+def _facts_of_input(config: UpscaleConfig, reader: Reader) -> tuple[tuple[str, str], ...]:
+    first = reader.files[0] if isinstance(reader, SequenceReader) else config.input
+    steps = [step.summary for step in read_history(history(first))]
+    return (
+        ("input", f"{config.input}"),
+        ("video", _video(reader.info, reader)),
+        ("colour", _color(reader.info.color)),
+        *((("made by", "; before that ".join(steps)),) if steps else ()),
+    )
 
 
 def _video(info: VideoInfo, reader: Reader) -> str:

@@ -16,7 +16,7 @@ from vidsr.pipelines.ability import ability_of
 from vidsr.pipelines.geometry import plan_geometry
 from vidsr.pipelines.manner import Manner, Material, choose, compute_as_chosen
 from vidsr.pipelines.model_choice import choose_weights
-from vidsr.pipelines.report import UpscaleReport
+from vidsr.pipelines.report import UpscaleReport, provenance
 from vidsr.pipelines.resume import open_job, software
 from vidsr.pipelines.score_report import Moment, ScoreReport
 from vidsr.pipelines.segment import QUEUE_BYTES, Reader
@@ -26,6 +26,7 @@ from vidsr.plain import plain
 from vidsr.progress import Advanced, Finished, Notice, Progress, Started
 from vidsr.video.faithfulness import comparable, score
 from vidsr.video.job import job_folder
+from vidsr.video.provenance import history, made_by
 from vidsr.video.sequences import SequenceReader, is_sequence, numbered
 from vidsr.video.stills import is_still, read_still, stored_color, write_still
 
@@ -145,6 +146,8 @@ def upscale_to_pictures(
         progress(Started("upscale", count, "pictures", found))
         done = found
         losses: dict[str, None] = {}
+        making = provenance(weights, info, ability_of(backend))
+        before = "" if target.sources else history(config.input)
 
         def frames() -> Iterator[FrameBatch]:
             return (frame for batch in reader.batches(1) for frame in batch.split(1))
@@ -157,7 +160,9 @@ def upscale_to_pictures(
             nonlocal done
             for batch in batches:
                 source = target.sources[done] if done < len(target.sources) else None
-                losses.update(dict.fromkeys(write_still(target.path(done), batch, tags_from=source)))
+                told = made_by(making, before if source is None else history(source))
+                lost = write_still(target.path(done), batch, tags_from=source, software=told)
+                losses.update(dict.fromkeys(lost))
                 done += 1
                 progress(Advanced("upscale", done, slowest(clocks)))
 
@@ -202,4 +207,5 @@ def upscale_to_pictures(
         weights=weights.to_json(),
         encoding=encoding,
         versions=software(backend.runtime),
+        provenance=str(making),
     )

@@ -19,9 +19,10 @@ from vidsr.inference.backend import Backend
 from vidsr.inference.skipping import Tally
 from vidsr.inference.upscaler import Upscaler
 from vidsr.models.weights import Weights
+from vidsr.pipelines.ability import ability_of
 from vidsr.pipelines.manner import Material, choose, compute_as_chosen
 from vidsr.pipelines.pipe_plan import PipePlan, Source, file_of, plan_pipe
-from vidsr.pipelines.report import UpscaleReport
+from vidsr.pipelines.report import UpscaleReport, provenance
 from vidsr.pipelines.resume import software
 from vidsr.pipelines.score_report import ScoreReport
 from vidsr.pipelines.segment import QUEUE_BYTES, FramePair
@@ -32,6 +33,7 @@ from vidsr.progress import Advanced, Finished, Notice, Progress, Started
 from vidsr.video.heads import first_packets
 from vidsr.video.others import OtherPackets
 from vidsr.video.pieces import Copied, Piece, interleaved
+from vidsr.video.provenance import history, history_in, made_by, provenance_tags
 from vidsr.video.source import open_input
 from vidsr.video.standard_streams import STDIN, STDOUT, StandardInput, StandardOutput
 from vidsr.video.stream_reader import StreamReader
@@ -58,6 +60,7 @@ def upscale_to_pipe(
         plan = plan_pipe(config, source)
         announce(plan, source, progress)
         with opener(plan.weights, config, progress) as backend:
+            told = told_of(config, source, plan, backend)
             writer: StreamWriter | Y4mWriter
             if plan.remux is None:
                 writer = Y4mWriter(stdout, plan.output)
@@ -65,7 +68,13 @@ def upscale_to_pipe(
             elif isinstance(source, StreamReader):
                 covers = {h.stream.index: bytes(h.packets[0]) for h in source.heads if h.packets}
                 writer = StreamWriter(
-                    stdout, plan.remux, source.container, plan.output, plan.encoding, covers=covers
+                    stdout,
+                    plan.remux,
+                    source.container,
+                    plan.output,
+                    plan.encoding,
+                    covers=covers,
+                    tags=provenance_tags(plan.remux, told, source.container.metadata),
                 )
                 pieces = pieces_of(source)
             else:
@@ -75,7 +84,13 @@ def upscale_to_pipe(
                     path, {s.index for s in plan.remux.streams if s.action == "attach"}
                 )
                 writer = StreamWriter(
-                    stdout, plan.remux, file, plan.output, plan.encoding, covers=covers
+                    stdout,
+                    plan.remux,
+                    file,
+                    plan.output,
+                    plan.encoding,
+                    covers=covers,
+                    tags=provenance_tags(plan.remux, told, file.metadata),
                 )
                 pieces = pieces_of(source, OtherPackets(file, plan.remux))
 
@@ -105,6 +120,7 @@ def upscale_to_pipe(
             progress(Finished("upscale"))
         return UpscaleReport(
             **pipe_facts(config, source, plan, backend, upscaler.tally, clocks),
+            provenance=told,
             output=str(STDOUT),
             frames=frames,
             input_frames=done,
@@ -217,6 +233,15 @@ def pipe_facts(
         "encoding": plan.encoding.as_json(),
         "versions": software(backend.runtime),
     }
+
+
+def told_of(config: UpscaleConfig, source: Source, plan: PipePlan, backend: Backend) -> str:
+    """What the output says of how it was made."""
+    if isinstance(source, StreamReader):
+        before = history_in(source.container.metadata)
+    else:
+        before = history(file_of(config, source))
+    return made_by(provenance(plan.weights, source.info, ability_of(backend)), before)
 
 
 def enlarged_by(source: Source, plan: PipePlan) -> tuple[float, float]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from vidsr.config import UpscaleConfig
 from vidsr.errors import OutputError, UsageError
+from vidsr.frames import VideoInfo
 from vidsr.inference.skipping import Tally
+from vidsr.models.weights import Weights
+from vidsr.pipelines.ability import Ability
 from vidsr.pipelines.score_report import ScoreReport
 from vidsr.plain import plain
 from vidsr.video.durable import write_whole
+from vidsr.video.provenance import Provenance
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class UpscaleReport:
     weights: Mapping[str, Any]  # name, file, digest
     encoding: Mapping[str, Any]  # encoder, options, format
     versions: Mapping[str, str]  # of all software that decides the frames
+    provenance: str  # what the output says of how it was made
 
     @property
     def fps(self) -> float:
@@ -81,6 +87,20 @@ class UpscaleReport:
         parts += [f"{work.partial} of {work.frames} changed in part"] * (work.partial > 0)
         saved = 100 * (1 - work.network / work.frames)
         return f"skipped {saved:.0f} % of the network's work: {', '.join(parts)}"
+
+
+def provenance(weights: Weights, info: VideoInfo, ability: Ability) -> Provenance:
+    """What an output says of how it was made; `info` is the input's."""
+    return Provenance(
+        version=version("vidsr-cli"),
+        model=weights.name,
+        sha256=weights.sha256,
+        factor=ability.scale,
+        size=(info.width, info.height),
+        backend=ability.backend,
+        precision=ability.precision,
+        detail=None if weights.detailed is None else weights.detail,
+    )
 
 
 def check_report_path(config: UpscaleConfig) -> None:

@@ -16,7 +16,7 @@ from vidsr.pipelines.ledger import Ledger
 from vidsr.pipelines.manner import Manner, Material
 from vidsr.pipelines.pictures import upscale_to_pictures, writes_pictures
 from vidsr.pipelines.pipe import upscale_to_pipe
-from vidsr.pipelines.report import UpscaleReport, check_report_path, write_report
+from vidsr.pipelines.report import UpscaleReport, check_report_path, provenance, write_report
 from vidsr.pipelines.resume import open_job, software
 from vidsr.pipelines.score_report import ScoreReport
 from vidsr.pipelines.segment import Reader, Segment
@@ -33,7 +33,9 @@ from vidsr.progress import Finished, Notes, Notice, Progress, Started, silent
 from vidsr.video.durable import put_in_place
 from vidsr.video.job import Job
 from vidsr.video.proof import prove
+from vidsr.video.provenance import history, made_by, provenance_tags
 from vidsr.video.remux import join
+from vidsr.video.source import open_input
 from vidsr.video.writer import SegmentRecord
 
 
@@ -88,9 +90,13 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
             errors = sum(record.decode_errors for record in records)
 
             joined = job.folder / f"joined{config.output.suffix}"
+            making = provenance(plan.weights, reader.info, crew.ability)
+            told = made_by(making, history(plan.source))
+            with open_input(plan.source) as file:
+                tags = provenance_tags(plan.remux, told, file.metadata)
             try:
                 paths = [job.segment_path(segment.index) for segment in plan.segments]
-                join(plan.remux, paths, joined, progress=progress)
+                join(plan.remux, paths, joined, metadata=tags, progress=progress)
                 proof = prove(
                     plan.source,
                     joined,
@@ -99,6 +105,7 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
                     plan.output.time_base,
                     source_pts=reader.timeline.pts if plan.rate is None else plan.rate.output_pts,
                     decode_errors=errors,
+                    provenance=told if tags else "",
                     progress=progress,
                 )
                 if config.output.exists() and not config.overwrite:
@@ -138,6 +145,7 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
         weights=plan.weights.to_json(),
         encoding={**plan.encoding.as_json(), "threads": job.chosen["threads"]},
         versions=software(crew.ability.runtime),
+        provenance=told,
     )
 
 

@@ -1,9 +1,9 @@
-"""What an image file carries beside its pixels: the ICC profile and the EXIF block, byte for byte.
+"""What an image file carries beside its pixels: ICC profile and EXIF, byte for byte, and what made it.
 
 A profile says what the colours mean (a photograph in Adobe RGB looks dull without it), EXIF holds date,
 place and camera. Neither passes through FFmpeg's encoders, so both are cut out of the one file and put
-into the other here. Formats: PNG (W3C, third edition: iCCP, eXIf), JPEG (ICC.1 annex B.4, EXIF 2.3:
-APP2, APP1), WebP (RIFF container specification: ICCP, EXIF, VP8X).
+into the other here. Formats: PNG (W3C, third edition: iCCP, eXIf, tEXt), JPEG (ICC.1 annex B.4,
+EXIF 2.3, T.81: APP2, APP1, COM), WebP (RIFF container specification: ICCP, EXIF, XMP, VP8X).
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from vidsr.video.xmp import creator_of, creator_packet
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 
@@ -21,6 +23,7 @@ _JPEG = b"\xff\xd8"
 _EXIF_HEADER = b"Exif\x00\x00"
 _ICC_HEADER = b"ICC_PROFILE\x00"
 _ICC_PART = 65535 - 2 - len(_ICC_HEADER) - 2  # bytes of profile in one JPEG segment
+_SOFTWARE = b"Software\x00"  # the keyword of PNG's text for what made the picture
 _ORIENTATION = 0x0112
 _PNG_COLOR = (b"cICP", b"sRGB", b"gAMA", b"cHRM")  # the first overrides a profile, all contradict it
 
@@ -31,6 +34,7 @@ class ImageTags:
 
     icc: bytes = b""
     exif: bytes = b""  # a TIFF structure
+    software: str = ""  # what made the picture, in ASCII
 
     @property
     def orientation(self) -> int:
@@ -48,7 +52,7 @@ class ImageTags:
             return self
         exif = bytearray(self.exif)
         struct.pack_into(place[1] + "H", exif, place[0], 1)
-        return ImageTags(self.icc, bytes(exif))
+        return replace(self, exif=bytes(exif))
 
 
 def image_format(data: bytes) -> ImageFormat | None:
@@ -63,7 +67,7 @@ def image_format(data: bytes) -> ImageFormat | None:
 
 
 def read_tags(data: bytes) -> ImageTags:
-    """Find profile and EXIF in an image file; damaged ones count as none."""
+    """Find the tags of an image file; damaged ones count as none."""
     readers = {"png": _png_tags, "jpeg": _jpeg_tags, "webp": _webp_tags}
     kind = image_format(data)
     try:
@@ -73,7 +77,7 @@ def read_tags(data: bytes) -> ImageTags:
 
 
 def add_tags(data: bytes, tags: ImageTags) -> bytes:
-    """Put profile and EXIF into an encoded image that has neither."""
+    """Put tags into an encoded image that has none of them."""
     kind = image_format(data)
     if kind is None or tags == ImageTags():
         return data
@@ -83,6 +87,8 @@ def add_tags(data: bytes, tags: ImageTags) -> bytes:
             chunks += _png_chunk(b"iCCP", b"ICC\x00\x00" + zlib.compress(tags.icc))
         if tags.exif:
             chunks += _png_chunk(b"eXIf", tags.exif)
+        if tags.software:
+            chunks += _png_chunk(b"tEXt", _SOFTWARE + tags.software.encode("ascii"))
         kept = list(_png_chunks(data))
         if tags.icc:
             kept = [(name, body) for name, body in kept if name not in _PNG_COLOR]
@@ -108,17 +114,21 @@ def _png_chunk(name: bytes, body: bytes) -> bytes:
 
 def _png_tags(data: bytes) -> ImageTags:
     icc = exif = b""
+    software = ""
     for name, body in _png_chunks(data):
         if name == b"iCCP":
             icc = zlib.decompress(body[body.index(b"\x00") + 2 :])
         elif name == b"eXIf":
             exif = body
-    return ImageTags(icc, exif)
+        elif name == b"tEXt" and body.startswith(_SOFTWARE):
+            software = body[len(_SOFTWARE) :].decode("latin-1")
+    return ImageTags(icc, exif, software)
 
 
 def _jpeg_tags(data: bytes) -> ImageTags:
     parts: dict[int, bytes] = {}
     exif = b""
+    software = ""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:  # 0xDA: the picture begins
         (length,) = struct.unpack_from(">H", data, at + 2)
@@ -127,8 +137,10 @@ def _jpeg_tags(data: bytes) -> ImageTags:
             parts[body[len(_ICC_HEADER)]] = body[len(_ICC_HEADER) + 2 :]
         elif data[at + 1] == 0xE1 and body.startswith(_EXIF_HEADER):
             exif = body[len(_EXIF_HEADER) :]
+        elif data[at + 1] == 0xFE and not software:  # ours is before the encoder's own
+            software = body.rstrip(b"\x00").decode("latin-1")
         at += 2 + length
-    return ImageTags(b"".join(parts[number] for number in sorted(parts)), exif)
+    return ImageTags(b"".join(parts[number] for number in sorted(parts)), exif, software)
 
 
 def _jpeg_segments(tags: ImageTags) -> bytes:
@@ -141,6 +153,8 @@ def _jpeg_segments(tags: ImageTags) -> bytes:
     parts = [tags.icc[at : at + _ICC_PART] for at in range(0, len(tags.icc), _ICC_PART)]
     for number, part in enumerate(parts, start=1):
         segments += segment(0xE2, _ICC_HEADER + bytes([number, len(parts)]) + part)
+    if tags.software:
+        segments += segment(0xFE, tags.software.encode("ascii"))
     return segments
 
 
@@ -158,12 +172,18 @@ def _webp_chunk(name: bytes, body: bytes) -> bytes:
 
 def _webp_tags(data: bytes) -> ImageTags:
     chunks = dict(_webp_chunks(data))
-    return ImageTags(chunks.get(b"ICCP", b""), chunks.get(b"EXIF", b"").removeprefix(_EXIF_HEADER))
+    return ImageTags(
+        chunks.get(b"ICCP", b""),
+        chunks.get(b"EXIF", b"").removeprefix(_EXIF_HEADER),
+        creator_of(chunks.get(b"XMP ", b"").decode("utf-8", "replace")),
+    )
 
 
 def _webp_with(data: bytes, tags: ImageTags) -> bytes:
     """Rebuild the container in the order that the specification demands, with a VP8X chunk first."""
-    chunks = [(name, body) for name, body in _webp_chunks(data) if name not in (b"ICCP", b"EXIF")]
+    chunks = [
+        (name, body) for name, body in _webp_chunks(data) if name not in (b"ICCP", b"EXIF", b"XMP ")
+    ]
     header = next((body for name, body in chunks if name == b"VP8X"), None)
     pictures = [(name, body) for name, body in chunks if name != b"VP8X"]
     if header is None:
@@ -172,10 +192,12 @@ def _webp_with(data: bytes, tags: ImageTags) -> bytes:
         header = bytes([flags, 0, 0, 0]) + (width - 1).to_bytes(3, "little")
         header += (height - 1).to_bytes(3, "little")
     flags = header[0] | (0x20 if tags.icc else 0) | (0x08 if tags.exif else 0)
+    flags |= 0x04 if tags.software else 0
     ordered = [(b"VP8X", bytes([flags]) + header[1:])]
     ordered += [(b"ICCP", tags.icc)] if tags.icc else []
     ordered += pictures
     ordered += [(b"EXIF", tags.exif)] if tags.exif else []
+    ordered += [(b"XMP ", creator_packet(tags.software).encode())] if tags.software else []
     body = b"WEBP" + b"".join(_webp_chunk(name, content) for name, content in ordered)
     return b"RIFF" + struct.pack("<I", len(body)) + body
 

@@ -21,6 +21,9 @@ Action = Literal["upscale", "copy", "convert", "attach", "rebuild", "drop"]
 _FILE_TAGS = frozenset(
     {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "filename"}
 )
+OWN_MARK = "vidsr/"
+"""How the text begins in which vidsr says how it made a file (see video.provenance)."""
+
 # Matroska's statistics (mkvmerge and FFmpeg write them, with or without "-eng" behind) count bytes and
 # frames; the rest is kept by the muxer in other fields.
 _STREAM_TAGS = frozenset(
@@ -159,7 +162,11 @@ def quicktime_language(language: str) -> str:
 
 def file_tags(metadata: Mapping[str, str]) -> dict[str, str]:
     """The tags of a source file that stay true of the result."""
-    return {key: value for key, value in metadata.items() if key.lower() not in _FILE_TAGS and value}
+    return {
+        key: value
+        for key, value in metadata.items()
+        if value and key.lower() not in _FILE_TAGS and not value.startswith(OWN_MARK)
+    }
 
 
 def stream_tags(metadata: Mapping[str, str], *, upscaled: bool) -> dict[str, str]:

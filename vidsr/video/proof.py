@@ -31,6 +31,7 @@ from vidsr.video.plan import (
     stream_tags,
 )
 from vidsr.video.probe import display_matrix
+from vidsr.video.provenance import history
 from vidsr.video.scan import StreamScan, scan_streams
 from vidsr.video.source import open_input
 
@@ -79,6 +80,7 @@ def prove(
     *,
     source_pts: Sequence[int] | None = None,
     decode_errors: int = 0,
+    provenance: str = "",
     progress: Progress = silent,
 ) -> ProofReport:
     """Compare a joined file with its source and with what was planned.
@@ -86,6 +88,7 @@ def prove(
     `expected_pts` are the times of all upscaled frames in ticks of `time_base`, rising; `source_pts`,
     in the same ticks, those that the source's packets promise, or None where they promise nothing.
     Without `decode_errors` there must be neither more nor fewer frames than that; an error costs some.
+    `provenance` is what the file must say of how it was made.
 
     Raises ProofError, naming the file, with the first thing that is wrong; InputError if the source
     cannot be opened.
@@ -112,6 +115,7 @@ def prove(
             proof.chapters(old, new)
             attachments = proof.attachments(old, new)
             copies = [after[matched[index].index] for index in before]
+        proof.says(provenance)
         with open_input(result) as new:
             main = matched_streams(plan, new)[plan.main_stream]
             proof.pictures(new, main, max(video.pts) * video.time_base)
@@ -147,6 +151,14 @@ class _Proof:
     def wrong(self, reason: str) -> ProofError:
         """The error that says what differs."""
         return ProofError(f"{self.result}: {reason}; it was not put in place")
+
+    def says(self, provenance: str) -> None:
+        """The file tells how it was made."""
+        if provenance:
+            found = history(self.result)
+            if found != provenance:
+                raise self.wrong(f"it says {found!r} of how it was made, not {provenance!r}")
+            self.checks.append("how it was made")
 
     def frames_of_source(
         self, expected: Sequence[int], promised: Sequence[int] | None, decode_errors: int

@@ -45,10 +45,11 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-def open_input(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
+def open_input(path: Path, hwaccel: HWAccel | None = None, *, xmp: bool = False) -> InputContainer:
     """Open a media file for reading; the caller closes it, or uses it as a context manager.
 
-    With `hwaccel` its video streams are decoded there, as far as it has decoders for them.
+    With `hwaccel` its video streams are decoded there, as far as it has decoders for them. `xmp` shows
+    the XMP packet of MOV and MP4 among the tags.
 
     Only the `file` protocol is allowed, and no demuxer that opens further files by itself (playlists,
     `concat`, DASH ...), so a hostile file cannot make this process read or fetch another. Tags that are
@@ -59,7 +60,9 @@ def open_input(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
     """
     require_file(path)
     # "file:" keeps a name such as "http:x.mp4" or "concat:a|b" a plain file name.
-    return _open(f"file:{os.fspath(path)}", path, "not a video file (a text or a playlist?)", hwaccel)
+    return _open(
+        f"file:{os.fspath(path)}", path, "not a video file (a text or a playlist?)", hwaccel, xmp=xmp
+    )
 
 
 def open_stream(file: Readable, name: Path) -> InputContainer:
@@ -75,14 +78,22 @@ def open_stream(file: Readable, name: Path) -> InputContainer:
 
 
 def _open(
-    file: str | Readable, name: Path, otherwise: str, hwaccel: HWAccel | None = None
+    file: str | Readable,
+    name: Path,
+    otherwise: str,
+    hwaccel: HWAccel | None = None,
+    *,
+    xmp: bool = False,
 ) -> InputContainer:
     allowed = ",".join(sorted(av.formats_available - _REFUSED))
+    options = {"protocol_whitelist": "file", "format_whitelist": allowed}
+    if xmp:
+        options["export_xmp"] = "1"
     try:
         return av.open(
             file,
             "r",
-            container_options={"protocol_whitelist": "file", "format_whitelist": allowed},
+            container_options=options,
             metadata_errors="replace",
             buffer_size=_READ_BYTES,
             hwaccel=hwaccel,

@@ -9,7 +9,7 @@ from typing import cast
 
 import av
 import torch
-from av.codec.context import CodecContext
+from av.codec.context import CodecContext, Flags
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -19,7 +19,7 @@ from vidsr.errors import InputError, OutputError, UsageError
 from vidsr.frames import ColorSpec, FrameBatch, Matrix, Siting
 from vidsr.video.color import h273_tags, pixel_format_name, resolve_color, to_planes, to_rgb
 from vidsr.video.durable import write_whole
-from vidsr.video.image_tags import ImageFormat, add_tags, image_format, read_tags
+from vidsr.video.image_tags import ImageFormat, ImageTags, add_tags, image_format, read_tags
 from vidsr.video.planes import SWSCALE_THREADS, FrameStack, fill_frame, planar_frame
 from vidsr.video.source import MAX_SIDE_PX, require_file
 
@@ -92,12 +92,14 @@ def read_still(path: Path) -> FrameBatch:
     return replace(upright, planes=tuple(plane.contiguous() for plane in upright.planes))
 
 
-def write_still(path: Path, batch: FrameBatch, *, tags_from: Path | None = None) -> tuple[str, ...]:
+def write_still(
+    path: Path, batch: FrameBatch, *, tags_from: Path | None = None, software: str = ""
+) -> tuple[str, ...]:
     """Write a batch of one frame as the format that the name of `path` says; return what was lost.
 
     The file appears whole or not at all. ICC profile and EXIF are taken over from the image file
-    `tags_from`, which may also be a video (that has none). Colours are converted where the format
-    stores others (see stored_color).
+    `tags_from`, which may also be a video (that has none); `software`, in ASCII, says what made the
+    picture. Colours are converted where the format stores others (see stored_color).
 
     Raises:
         UsageError: not the name of a picture.
@@ -116,9 +118,10 @@ def write_still(path: Path, batch: FrameBatch, *, tags_from: Path | None = None)
     planes = [plane[0] for plane in _convert(batch, color)]
     frame = fill_frame(VideoFrame(width, height, pixel_format_name(color)), planes)
     encoded = _encode(path, kind, frame, color)
+    tags = ImageTags()
     if tags_from is not None and is_still(tags_from):
-        encoded = add_tags(encoded, read_tags(_read(tags_from)).upright())
-    write_whole(path, encoded)
+        tags = read_tags(_read(tags_from)).upright()
+    write_whole(path, add_tags(encoded, replace(tags, software=software)))
     return notices
 
 
@@ -213,6 +216,7 @@ def _encode(path: Path, kind: ImageFormat, frame: VideoFrame, color: ColorSpec) 
         context.pix_fmt = pixel_format
         context.time_base = Fraction(1)
         context.thread_count = 1
+        context.flags |= Flags.bitexact  # else FFmpeg signs a JPEG, in the comment that is ours
         context.color_primaries, context.color_trc = tags.primaries, tags.transfer
         context.colorspace, context.color_range = tags.matrix, tags.range
         frame.color_primaries, frame.color_trc = tags.primaries, tags.transfer

@@ -45,12 +45,13 @@ class StreamWriter:
         encoding: Encoding,
         *,
         covers: Mapping[int, bytes],
+        tags: Mapping[str, str],
     ) -> None:
         """Open the encoder and send the header.
 
         `plan` is of `source`, whose streams, tags and chapters the header takes over; `info` is the
         video to write: size, time base, shape of pixels, average rate. `covers` are the pictures of
-        attached cover art by the index of their stream.
+        attached cover art by the index of their stream, `tags` are added to those of the source.
 
         Raises:
             OutputError: the encoder or the muxer refuses.
@@ -72,7 +73,7 @@ class StreamWriter:
                 source,
                 self._stream,
                 covers=covers,
-                tags={},
+                tags=tags,
                 frame_rate=info.frame_rate,
                 live=True,
             )
