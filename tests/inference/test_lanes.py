@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import torch
 
+from tests.gpu import require_gpu
 from tests.inference.late_lanes import LateLanes
 from tests.inference.nearest import NearestBackend
 from tests.inference.test_upscaler import frames
@@ -14,14 +13,6 @@ from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.inference.lanes import CudaLanes, HostLanes, lanes_of
 from vidsr.inference.ring import ring
 from vidsr.inference.upscaler import Upscaler, WorkPlan
-
-
-def cuda_lanes() -> CudaLanes:
-    if not torch.cuda.is_available():
-        if os.environ.get("VIDSR_REQUIRE_GPU") == "1":
-            pytest.fail("VIDSR_REQUIRE_GPU=1, but PyTorch finds no NVIDIA GPU")
-        pytest.skip("PyTorch finds no NVIDIA GPU")
-    return CudaLanes(torch.device("cuda"))
 
 
 def test_the_processor_copies_nothing() -> None:
@@ -59,7 +50,7 @@ def test_an_upscaler_gives_the_same_whatever_is_on_its_way(slots: int, depth: in
 
 @pytest.mark.gpu
 def test_a_card_mixes_nothing_up() -> None:
-    lanes = cuda_lanes()
+    lanes = CudaLanes(require_gpu())
     sources = [torch.randint(0, 256, (4, 300, 500), dtype=torch.uint8) for _ in range(40)]
     sources += [plane.to(torch.uint16) for plane in sources[:3]]
 
@@ -77,3 +68,24 @@ def test_a_card_mixes_nothing_up() -> None:
         assert same.device.type == "cpu" and same.is_pinned()
         assert torch.equal(same, plane)
         assert torch.equal(doubled, (plane.int() * 2).flip(1))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("depth", [8, 10])
+def test_a_card_gives_what_the_processor_gives(depth: int) -> None:
+    """Colour, copies and several batches on their way; the network repeats pixels on either."""
+
+    class OnCard(NearestBackend):
+        device = require_gpu()
+
+    backend = OnCard(2)
+    color = ColorSpec(depth=depth)
+    batches = [frames(count, 90, 122, color) for count in (4, 4, 3, 4, 1, 4)]
+    plan = WorkPlan(4, None)
+    expected = [Upscaler(NearestBackend(2), plan, color)(batch) for batch in batches]
+    found = list(Upscaler(backend, plan, color).stream(batches))
+    assert [batch.pts for batch in found] == [batch.pts for batch in batches]
+    for mine, theirs in zip(found, expected, strict=True):
+        for a, b in zip(mine.planes, theirs.planes, strict=True):
+            # Both compute colours in fp32; a card may contract a product and a sum into one rounding.
+            assert (a.int() - b.int()).abs().max() <= 1

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from tests.gpu import require_gpu
+from vidsr.config import UpscalePrecision
 from vidsr.errors import BackendUnavailable
 from vidsr.inference import torch_backend, tuning
 from vidsr.inference.backend import Call, Tunable
@@ -111,3 +113,29 @@ def test_compiled_is_tried_where_asked_for(
 
 def torch_forms() -> list[Form]:
     return ["rewritten", "plain", "compiled"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "fp32"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_every_way_works_on_a_card(
+    weights: Weights, cache: Path, precision: UpscalePrecision, dtype: torch.dtype
+) -> None:
+    call = Call(2, 90, 122, dtype)
+    with TorchBackend(weights, require_gpu(), precision) as backend:
+        trial = backend.try_ways(call)
+        assert not trial.refused  # each was compared with the generator, and each graph with itself
+        assert backend.tune(call) in map(str, trial.times_ms)
+        lr = torch.rand(2, 90, 122, 3, device="cuda")
+        lr = (lr * 255).to(dtype) if dtype == torch.uint8 else lr
+        for variant in trial.times_ms:
+            backend.use(str(variant), call)
+            assert torch.equal(backend(lr), backend(lr.clone()))
+            backend(lr[:1].contiguous())  # a short last batch: the same kernels, one by one
+
+
+@pytest.mark.gpu
+def test_compiled_works_on_a_card(weights: Weights, cache: Path) -> None:
+    call = Call(1, 64, 64, torch.uint8)
+    with TorchBackend(weights, require_gpu(), compiled=True) as backend:
+        assert not backend.try_ways(call).refused

@@ -10,15 +10,26 @@ from torch import Tensor
 
 from vidsr.errors import EngineError
 from vidsr.inference import tuning
-from vidsr.inference.tuning import Run, fastest, seconds_a_call, try_out
+from vidsr.inference.tuning import Run, call_s, fastest, try_out
 from vidsr.inference.variants import Variant
 
 FORMS = (Variant("rewritten"), Variant("plain"), Variant("compiled"))
 LR = torch.zeros(1, 2, 2, 3)
 
 
-def slow(lr: Tensor) -> Tensor:
-    time.sleep(0.01)
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "TRIAL_S", 0.02)
+
+
+def busy(lr: Tensor) -> Tensor:
+    end = time.process_time() + 0.005
+    while time.process_time() < end:
+        pass
+    return lr
+
+
+def idle(lr: Tensor) -> Tensor:
     return lr
 
 
@@ -29,46 +40,54 @@ def test_the_fastest_is_found_and_equals_keep_the_first() -> None:
     assert fastest({}) is None
 
 
-def test_refusals_are_told_with_their_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "TRIAL_S", 0.02)
+def test_who_works_longer_is_slower() -> None:
+    runs: dict[str, Run] = {"rewritten": busy, "plain": idle, "compiled": busy}
+    trial = try_out(FORMS, lambda variant: runs[variant.form], LR)
+    assert list(trial.times_ms) == list(FORMS)
+    assert not trial.refused
+    assert fastest(trial.times_ms) == Variant("plain")
+    assert trial.times_ms[Variant("rewritten")] >= 5  # milliseconds, that it works at least
 
+
+def test_on_a_processor_they_take_turns_and_waiting_is_no_work() -> None:
+    calls: list[str] = []
+
+    def open_variant(variant: Variant) -> Run:
+        def run(lr: Tensor) -> Tensor:
+            calls.append(variant.form)
+            return busy(lr)
+
+        return run
+
+    try_out(FORMS, open_variant, LR)
+    # Two calls each when it is opened, then all in turn.
+    turns = calls[6:]
+    assert len(turns) >= 3
+    assert turns[:3] == ["rewritten", "plain", "compiled"]
+    assert call_s(lambda lr: time.sleep(0.05) or lr, LR) < 0.05  # another process's work is not ours
+
+
+def test_refusals_are_told_with_their_reason() -> None:
     def open_variant(variant: Variant) -> Run:
         if variant.form == "rewritten":
             raise EngineError("computes something else\nat length")
         if variant.form == "compiled":
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return slow
+        return idle
 
     trial = try_out(FORMS, open_variant, LR)
     assert list(trial.times_ms) == [Variant("plain")]
-    assert trial.times_ms[Variant("plain")] >= 10  # it sleeps for so long
     assert trial.refused == {
         Variant("rewritten"): "computes something else",
         Variant("compiled"): "does not fit into memory",
     }
 
 
-def test_a_variant_that_fails_while_it_runs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "TRIAL_S", 0.02)
-
+def test_a_variant_that_fails_while_it_runs_is_refused() -> None:
     def failing(lr: Tensor) -> Tensor:
         raise RuntimeError
 
-    runs: dict[str, Run] = {"rewritten": failing, "plain": slow, "compiled": slow}
+    runs: dict[str, Run] = {"rewritten": failing, "plain": idle, "compiled": idle}
     trial = try_out(FORMS, lambda variant: runs[variant.form], LR)
     assert trial.refused == {FORMS[0]: "RuntimeError"}
     assert set(trial.times_ms) == set(FORMS[1:])
-
-
-def test_the_first_call_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "TRIAL_S", 0.0)
-    calls: list[int] = []
-
-    def first_is_slow(lr: Tensor) -> Tensor:
-        calls.append(1)
-        if len(calls) == 1:
-            time.sleep(5e-2)
-        return lr
-
-    assert seconds_a_call(first_is_slow, LR) < 5e-2
-    assert len(calls) == 2

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.gpu import require_gpu
 from tests.pipelines.test_upscale import LOSSLESS, Stop, digest, stopping_after
 from tests.synthetic import make_video
 from vidsr.config import UpscaleConfig
@@ -79,3 +80,22 @@ def test_a_resumed_run_computes_as_the_first_did(
     assert fickle.used == ["plain", "plain", "plain"]  # although the last finds "rewritten" faster
     assert run("out.mkv", overwrite=True) != whole  # a new job chooses anew
     assert fickle.used[-1] == "rewritten"
+
+
+@pytest.mark.gpu
+def test_on_a_card_a_resumed_run_ends_the_same(tmp_path: Path) -> None:
+    """To the bit, graphs, kernels of its own and batches included."""
+    require_gpu()
+    source = make_video(tmp_path / "in.mp4", frames=60, size=(96, 128))
+
+    def run(name: str, progress: Progress = silent) -> str:
+        config = UpscaleConfig(
+            source, tmp_path / name, backend="cuda", segment_frames=16, batch=4, encode=LOSSLESS
+        )
+        upscale_video(config, progress)
+        return digest(tmp_path / name)
+
+    whole = run("whole.mkv")
+    with pytest.raises(Stop):
+        run("out.mkv", stopping_after(20))
+    assert run("out.mkv") == whole

@@ -184,6 +184,8 @@ class TorchBackend:
         depth: Depth = "bytes" if dtype == torch.uint8 else "floats"
         if (form, depth) not in self._networks:
             self._networks[form, depth] = build_network(self._generator, form, self._dtype, depth)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)  # other streams will use what this one made
         return self._networks[form, depth]
 
     def __enter__(self) -> Self:

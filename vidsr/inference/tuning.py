@@ -43,43 +43,55 @@ def try_out(
 ) -> Trial:
     """Open each variant and time it on `lr`, (N, h, w, 3) on the device it runs on.
 
-    `open_variant` raises, with its reason, where a variant cannot be had or computes something else.
+    `open_variant` raises, with its reason, where a variant cannot be had or computes something else. On
+    a card each is let go before the next is opened: a recorded one holds the memory of a whole call. On
+    a processor, which others use too, they take turns, so that a busy moment disturbs all of them.
     """
     times: dict[Variant, float] = {}
     refused: dict[Variant, str] = {}
+    turns: dict[Variant, Run] = {}
     for variant in variants:
         try:
             run = open_variant(variant)
-            times[variant] = 1000 * seconds_a_call(run, lr)
+            call_s(run, lr)  # the first one still allocates, or compiles
+            times[variant] = call_s(run, lr)
+            if lr.device.type == "cpu":
+                turns[variant] = run
+            else:
+                _repeat({variant: run}, lr, times)
         except (torch.OutOfMemoryError, OutOfMemory):
             refused[variant] = "does not fit into memory"
         except Exception as error:  # compilers raise what they like, and a trial must not end a run
             refused[variant] = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return Trial(times, refused)
+    _repeat(turns, lr, times)
+    return Trial({variant: 1000 * seconds for variant, seconds in times.items()}, refused)
+
+
+def _repeat(turns: Mapping[Variant, Run], lr: Tensor, times: dict[Variant, float]) -> None:
+    """Call all in turn, TRIAL_S for each, and keep the least time of each in `times`."""
+    end = time.perf_counter() + TRIAL_S * len(turns)
+    while time.perf_counter() < end:
+        for variant, run in turns.items():
+            times[variant] = min(times[variant], call_s(run, lr))
+
+
+def call_s(run: Run, lr: Tensor) -> float:
+    """Seconds of a call: of the clock on a card, of processor time, over all cores, on a processor.
+
+    Wall time there would tell more of what else the machine does than of the call.
+    """
+    if lr.device.type == "cpu":
+        began = time.process_time()
+        run(lr)
+        return time.process_time() - began
+    began = time.perf_counter()
+    for _ in range(AT_ONCE):
+        run(lr)
+    torch.cuda.synchronize(lr.device)
+    return (time.perf_counter() - began) / AT_ONCE
 
 
 def fastest(times: Mapping[NameT, float]) -> NameT | None:
     """The first name within TIE of the least time; None where there is none."""
     limit = (1 + TIE) * min(times.values(), default=0.0)
     return next((name for name, time_taken in times.items() if time_taken <= limit), None)
-
-
-def seconds_a_call(run: Run, lr: Tensor) -> float:
-    """The least wall time of a call, over TRIAL_S; the first, which still allocates, is not counted."""
-    cuda = lr.device.type == "cuda"
-    calls = AT_ONCE if cuda else 1
-
-    def once() -> float:
-        began = time.perf_counter()
-        for _ in range(calls):
-            run(lr)
-        if cuda:
-            torch.cuda.synchronize(lr.device)
-        return (time.perf_counter() - began) / calls
-
-    once()
-    end = time.perf_counter() + TRIAL_S
-    least = once()
-    while time.perf_counter() < end:
-        least = min(least, once())
-    return least
