@@ -19,8 +19,9 @@ from vidsr.video.stills import MAX_WEBP_PX
 LOSSY = ColorSpec(matrix="bt601", subsampling=(2, 2), siting="center")
 """The only colour of lossy WebP: BT.601, limited range, 4:2:0 (RFC 9649, section 2.5, by RFC 6386)."""
 
-EFFORT = "50"
-"""Of lossless coding, 0 to 100; 75 takes half as long again for one part in a hundred."""
+EFFORT = "25"
+"""Of lossless coding, 0 to 100; all of it takes four times as long for a thousandth less (measured on
+frames of film, 1280x720)."""
 
 
 def encode_webp(rgb: Tensor, quality: int | None) -> bytes:
