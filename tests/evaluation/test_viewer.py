@@ -224,6 +224,19 @@ def test_another_frame_keeps_the_place_that_is_looked_at(open_page: Opener) -> N
     assert watched.page.get_by_role("radio").first.is_checked()
 
 
+def test_the_strip_of_frames_moves_and_the_page_does_not(open_page: Opener) -> None:
+    watched = open_page(page(6), viewport={"width": 360, "height": 300})
+    assert watched.page.evaluate("[scrollY, document.getElementById('frames').scrollLeft]") == [0, 0]
+    place = "() => [scrollY, document.getElementById('frames').getBoundingClientRect().right]"
+    press(watched, "#stage", *"." * 5)
+    scrolled, right = watched.page.evaluate(place)
+    last = watched.page.locator("#frames label").last.bounding_box()
+    assert last["x"] + last["width"] <= right + 1
+    press(watched, "#stage", *"," * 5)
+    assert watched.page.evaluate(place)[0] == scrolled
+    assert watched.page.locator("#frames label").first.bounding_box()["x"] >= 0
+
+
 def test_a_point_of_a_curve_shows_the_nearest_frame(open_page: Opener) -> None:
     watched = open_page()
     plot = watched.page.locator("#curve-0")

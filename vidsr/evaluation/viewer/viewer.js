@@ -231,7 +231,10 @@
     const moment = data.moments[view.moment];
     const radio = element("frames").querySelectorAll("input")[view.moment];
     radio.checked = true;
-    radio.parentElement.scrollIntoView({ block: "nearest", inline: "nearest" });
+    // Only the strip may move, never the page below the reader.
+    const [strip, label] = [element("frames"), radio.parentElement];
+    const end = label.offsetLeft + label.offsetWidth - strip.clientWidth;
+    strip.scrollLeft = clamp(strip.scrollLeft, end, label.offsetLeft);
     say(words || `${moment.label}, ${moment.note}`);
     describe();
     layOut();
