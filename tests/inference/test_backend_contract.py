@@ -17,7 +17,7 @@ from vidsr.inference.backend import Backend, Call, open_backend
 from vidsr.inference.calibration import Calibration
 from vidsr.inference.engines import EngineStore
 from vidsr.inference.quantisation import measure_ranges
-from vidsr.inference.tensorrt_backend import TensorrtBackend
+from vidsr.inference.tensorrt_backend import open_tensorrt
 from vidsr.inference.torch_backend import TorchBackend
 from vidsr.inference.variants import offered
 from vidsr.models.generator import Generator, GeneratorConfig
@@ -70,7 +70,7 @@ def tensorrt(weights: Weights) -> Backend:
     events: list[Event] = []
     try:
         store = EngineStore(weights.path.parent / "engines")
-        backend = TensorrtBackend(weights, config, events.append, store)
+        backend = open_tensorrt(weights, config, events.append, store)
     except BackendUnavailable as reason:
         if os.environ.get("VIDSR_REQUIRE_GPU") == "1":
             pytest.fail(f"VIDSR_REQUIRE_GPU=1, but {reason}")

@@ -52,8 +52,12 @@ def test_work_goes_on_until_the_engine_is_there() -> None:
     events: list[Event] = []
     shelf = EngineShelf(nothing, builder, "background", events.append)
     assert [shelf(SIZE) for _ in range(3)] == [None, None, None]
+    assert not shelf.take_over()
     builder.go_on.set()
     wait_for_builds()
+    assert shelf(SIZE) is None  # not in the middle of a segment
+    assert shelf.take_over()
+    assert not shelf.take_over()
     assert shelf(SIZE) == "engine of 320x180"
     assert builder.calls == 1
     texts = [event.text for event in events if isinstance(event, Notice)]
@@ -93,10 +97,32 @@ def test_a_failed_build_is_said_once_and_not_tried_again(when: str, error: Excep
     shelf(SIZE)
     wait_for_builds()
     assert [shelf(SIZE) for _ in range(3)] == [None, None, None]
+    assert not shelf.take_over()
+    assert shelf(SIZE) is None
     assert builder.calls == 1
     warnings = [event for event in events if isinstance(event, Notice) and event.level == "warning"]
     assert len(warnings) == 1
     assert str(error) in warnings[0].text
+
+
+def test_looking_builds_nothing() -> None:
+    builder = Builder()
+    shelf = EngineShelf(nothing, builder, "wait", silent)
+    assert shelf.look(SIZE) is None
+    assert builder.calls == 0
+    builder.go_on.set()
+    assert shelf(SIZE) == shelf.look(SIZE) == "engine of 320x180"
+
+
+def test_a_size_may_do_without_its_engine() -> None:
+    """It is open all the same, and must be closed with the others."""
+    builder = Builder()
+    shelf = EngineShelf(lambda size: f"stored {size}", builder, "background", silent)
+    assert shelf.look(SIZE) == "stored 320x180"
+    shelf.do_without(SIZE)
+    assert shelf(SIZE) is None
+    assert builder.calls == 0
+    assert shelf.close() == ["stored 320x180"]
 
 
 def test_an_engine_that_cannot_be_opened_is_not_built_again() -> None:

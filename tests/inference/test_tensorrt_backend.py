@@ -18,7 +18,7 @@ from vidsr.config import UpscaleConfig
 from vidsr.errors import BackendUnavailable
 from vidsr.inference.backend import LADDER, open_backend
 from vidsr.inference.engine_key import ShapeRange
-from vidsr.inference.tensorrt_backend import TensorrtBackend, run_in_shapes
+from vidsr.inference.tensorrt_backend import open_tensorrt, run_in_shapes
 from vidsr.inference.torch_backend import TorchBackend
 from vidsr.models.generator import Generator, GeneratorConfig
 from vidsr.models.weights import Weights, find_weights, save_weights
@@ -64,7 +64,7 @@ def test_auto_tries_it_first_and_goes_on(weights: Weights) -> None:
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_other_precisions_are_refused(weights: Weights, precision: str) -> None:
     with pytest.raises(BackendUnavailable, match=precision):
-        TensorrtBackend(weights, config(precision=precision), silent)
+        open_tensorrt(weights, config(precision=precision), silent)
 
 
 # -- Any size through an engine of some ----------------------------------------------------------------

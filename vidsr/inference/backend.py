@@ -117,6 +117,17 @@ class Tunable(Protocol):
         """
 
 
+@runtime_checkable
+class Renewable(Protocol):
+    """A backend that may find something faster while it is at work."""
+
+    def renew(self) -> bool:
+        """Take it from now on, if it is there; whether anything changed.
+
+        Called where a segment begins: within one, all frames are computed alike.
+        """
+
+
 def choose_device(config: UpscaleConfig) -> str:
     """The kind of device that the ladder will most likely end on, without opening anything.
 
@@ -160,10 +171,10 @@ def _open(name: BackendName, weights: Weights, config: UpscaleConfig, progress: 
             raise BackendUnavailable(f"OpenVINO is not installed ({error})") from error
         backend = OpenvinoBackend(weights, config.precision)
     elif name == "tensorrt":
-        from vidsr.inference.tensorrt_backend import TensorrtBackend
+        from vidsr.inference.tensorrt_backend import open_tensorrt
 
         # It makes its first call itself: a frame of this size would ask for an engine of this size.
-        return TensorrtBackend(weights, config, progress)
+        return open_tensorrt(weights, config, progress)
     else:
         from vidsr.inference.torch_backend import TorchBackend
 

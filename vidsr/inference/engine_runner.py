@@ -1,10 +1,14 @@
-"""One engine ready to run on torch tensors: buffers, stream, CUDA graph.
+"""One engine ready to run on torch tensors: buffers, addresses, CUDA graph.
 
 Made only where CUDA is there: without a driver, constructing a TensorRT runtime may end the process.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,9 +19,10 @@ from vidsr.errors import EngineError
 from vidsr.inference.engine_builder import INPUT, OUTPUT, load_flavour
 from vidsr.inference.engine_key import Flavour, ShapeRange
 from vidsr.inference.engine_monitor import make_log
+from vidsr.inference.side_stream import SideStream
 
 WARM_UPS = 2
-"""Calls before a graph is captured: the first loads kernels, which a capture forbids."""
+"""Calls before a graph is recorded: the first loads kernels, which a recording forbids."""
 
 
 class EngineRunner:
@@ -33,6 +38,7 @@ class EngineRunner:
         """
         trt = load_flavour(flavour)
         self.device = device
+        self.digest = hashlib.sha256(plan).hexdigest()[:16]
         self._log = make_log(trt)
         self._runtime = trt.Runtime(self._log)
         engine = self._runtime.deserialize_cuda_engine(plan)
@@ -47,10 +53,10 @@ class EngineRunner:
         config.set_execution_context_allocation_strategy(
             trt.ExecutionContextAllocationStrategy.USER_MANAGED
         )
-        # TensorRT-RTX compiles while it runs, so it must capture by itself; and it may go on compiling
+        # TensorRT-RTX compiles while it runs, so it must record by itself; and it may go on compiling
         # behind the first calls and then compute with other kernels, unless told to be done at once.
-        self._captures_itself = flavour == "tensorrt_rtx"
-        if self._captures_itself:
+        self._records_itself = flavour == "tensorrt_rtx"
+        if self._records_itself:
             config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
             eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
             config.dynamic_shapes_kernel_specialization_strategy = eager
@@ -62,29 +68,18 @@ class EngineRunner:
         self._activations = torch.empty(activation_bytes, dtype=torch.uint8, device=device)
         context.set_device_memory(self._activations.data_ptr(), activation_bytes)
 
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._lr = torch.empty(0, dtype=self.dtype, device=device)
-        self._sr = self._lr
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._stream = SideStream(device)
+        self._launch: Callable[[], None] = self._enqueue
+        self._let_go()
 
     def __call__(self, lr: Tensor) -> Tensor:
-        """Enlarge (N, h, w, 3) of `dtype`, of a shape within `shapes`, on the device."""
-        before = torch.cuda.current_stream(self.device)
-        self._stream.wait_stream(before)
+        """Enlarge (N, h, w, 3) of `dtype`, of a shape within `shapes`, on the device.
+
+        Raises torch.OutOfMemoryError, after which a smaller shape may be tried.
+        """
         # The buffers are made in inference mode or not, and must be written in the same.
-        with torch.inference_mode(), torch.cuda.stream(self._stream):
-            if lr.shape != self._lr.shape:
-                self._prepare(lr.shape)
-            self._lr.copy_(lr, non_blocking=True)
-            lr.record_stream(self._stream)
-            if self._graph is None:
-                self._enqueue()
-            else:
-                self._graph.replay()
-            sr = self._sr.clone()  # the buffer itself is overwritten by the next call
-        before.wait_stream(self._stream)
-        sr.record_stream(before)
-        return sr
+        with torch.inference_mode():
+            return self._stream.run(self._work, lr)
 
     def __enter__(self) -> Self:
         return self
@@ -96,16 +91,27 @@ class EngineRunner:
         trace: TracebackType | None,
     ) -> None:
         """Let go of everything, in the one order TensorRT allows: context, engine, runtime."""
-        self._stream.synchronize()
-        self._graph = None
+        self._stream.finish()
+        self._let_go()
         self._context = None
         self._engine = None
         self._runtime = None
-        self._activations = self._lr = self._sr = torch.empty(0, dtype=self.dtype, device=self.device)
+        self._activations = self._lr
+
+    def _work(self, lr: Tensor) -> Tensor:
+        if lr.shape != self._lr.shape:
+            self._let_go()  # first: there may not be room for both
+            try:
+                self._prepare(lr.shape)
+            except BaseException:
+                self._let_go()  # else the next call of this shape would find it half prepared
+                raise
+        self._lr.copy_(lr, non_blocking=True)
+        self._launch()
+        return self._sr.clone()  # the buffer itself is overwritten by the next call
 
     def _prepare(self, shape: torch.Size) -> None:
         """Buffers and graph for one shape of input."""
-        self._graph = None  # the old one holds the old addresses
         context = self._context
         self._must(context.set_input_shape(INPUT, tuple(shape)), f"the shape {tuple(shape)}")
         self._must(not context.infer_shapes(), f"the shape {tuple(shape)}")
@@ -117,21 +123,26 @@ class EngineRunner:
         self._must(context.set_tensor_address(OUTPUT, self._sr.data_ptr()), "its output")
         for _ in range(WARM_UPS):
             self._enqueue()
-        self._stream.synchronize()
-        if not self._captures_itself:
-            graph = torch.cuda.CUDAGraph()
-            # An engine may be made ready beside a network at work, whose allocations are none of the
-            # capture's business.
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                self._enqueue()
-            self._graph = graph
+        if not self._records_itself:
+            with suppress(RuntimeError):  # launched one by one then: the same kernels, a little later
+                self._launch = self._stream.record(self._enqueue)
+
+    def _let_go(self) -> None:
+        """Forget buffers and graph; the graph holds the buffers' addresses."""
+        self._launch = self._enqueue
+        self._lr = self._sr = torch.empty(0, dtype=self.dtype, device=self.device)
 
     def _enqueue(self) -> None:
-        self._must(self._context.execute_async_v3(self._stream.cuda_stream), "a call")
+        self._must(self._context.execute_async_v3(self._stream.handle), "a call")
 
     def _must(self, success: bool, what: str) -> None:
-        if not success:
-            raise EngineError(f"TensorRT refuses {what}: {self._log.complaint()}")
+        if success:
+            return
+        said = self._log.complaint()
+        self._log.errors.clear()
+        if re.search(r"out.?of.?memory", said, re.IGNORECASE):
+            raise torch.OutOfMemoryError(f"TensorRT: {said}")
+        raise EngineError(f"TensorRT refuses {what}: {said}")
 
 
 def _torch_dtype(trt: Any, dtype: Any) -> torch.dtype:

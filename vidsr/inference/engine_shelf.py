@@ -19,8 +19,8 @@ EngineT = TypeVar("EngineT")
 class EngineShelf(Generic[SizeT, EngineT]):
     """Engines by the size of frames they serve; builds what is missing while the work goes on.
 
-    To be asked once a batch, by one thread: the answer changes from None to an engine when a build is
-    done, so the change falls between two batches.
+    To be asked by one thread, once a batch. An engine that is built beside the work waits until it is
+    taken over: its owner says when, for from then on frames come out with other last bits.
     """
 
     def __init__(
@@ -35,25 +35,64 @@ class EngineShelf(Generic[SizeT, EngineT]):
         """
         self._find = find
         self._build = build
-        self._when = when
         self._progress = progress
+        self.when: EngineBuild = when
         self._engines: dict[SizeT, EngineT | None] = {}  # None: this size has none, and gets none
         self._builds: dict[SizeT, threading.Thread] = {}
+        self._built: dict[SizeT, EngineT | None] = {}  # not taken over yet; written by a build's thread
+        self._unused: list[EngineT] = []  # open all the same, and to be closed
         self._closing = False
 
     def __call__(self, size: SizeT) -> EngineT | None:
-        """The engine for frames of a size, as far as there is one now."""
+        """The engine for frames of a size, as far as it is in use now."""
         if size in self._engines:
             return self._engines[size]
         if size in self._builds:
             return None
-        engine = self._attempt(self._find, size)
-        if engine is not None or size in self._engines:
-            self._engines[size] = engine
-        elif self._when == "never":
+        if self.look(size) is None and size not in self._engines:
+            self._begin(size)
+        return self._engines.get(size)
+
+    def look(self, size: SizeT) -> EngineT | None:
+        """The engine for frames of a size that is ready; none is built."""
+        if size not in self._engines:
+            engine = self._attempt(self._find, size)
+            if engine is not None:
+                self._engines[size] = engine
+        return self._engines.get(size)
+
+    def do_without(self, size: SizeT) -> None:
+        """Frames of a size have no engine from now on, and get none."""
+        engine = self._engines.get(size)
+        if engine is not None:
+            self._unused.append(engine)
+        self._engines[size] = None
+
+    def take_over(self) -> bool:
+        """Use what was built beside the work; whether there was anything."""
+        ready = [size for size, thread in self._builds.items() if not thread.is_alive()]
+        for size in ready:
+            self._builds.pop(size).join()
+            self._engines[size] = self._built.pop(size, None)
+        return any(self._engines[size] is not None for size in ready)
+
+    def close(self) -> list[EngineT]:
+        """Wait for builds, which whoever owns the shelf has told to stop; the engines, to be closed."""
+        self._closing = True
+        for thread in self._builds.values():
+            thread.join()
+        self.take_over()
+        engines = [engine for engine in self._engines.values() if engine is not None]
+        engines += self._unused
+        self._engines.clear()
+        self._unused.clear()
+        return engines
+
+    def _begin(self, size: SizeT) -> None:
+        if self.when == "never":
             self._say(f"no TensorRT engine for {size}; PyTorch takes its place")
             self._engines[size] = None
-        elif self._when == "wait":
+        elif self.when == "wait":
             self._engines[size] = self._attempt(self._build, size)
         else:
             self._say(f"building a TensorRT engine for {size}; PyTorch takes its place until then")
@@ -62,23 +101,12 @@ class EngineShelf(Generic[SizeT, EngineT]):
             )
             self._builds[size] = thread
             thread.start()
-        return self._engines.get(size)
-
-    def close(self) -> list[EngineT]:
-        """Wait for builds, which whoever owns the shelf has told to stop; the engines, to be closed."""
-        self._closing = True
-        for thread in self._builds.values():
-            thread.join()
-        self._builds.clear()
-        engines = [engine for engine in self._engines.values() if engine is not None]
-        self._engines.clear()
-        return engines
 
     def _build_beside(self, size: SizeT) -> None:
         engine = self._attempt(self._build, size)
+        self._built[size] = engine
         if engine is not None:
-            self._say(f"the TensorRT engine for {size} is ready and takes over")
-        self._engines[size] = engine
+            self._say(f"the TensorRT engine for {size} is ready and takes over with the next segment")
 
     def _attempt(self, make: Callable[[SizeT], EngineT | None], size: SizeT) -> EngineT | None:
         """What `make` gives; where it fails the reason is said, and the size stays without."""

@@ -99,6 +99,11 @@ class Skipper:
             self._last = None
             raise
 
+    def forget(self) -> None:
+        """Begin anew: the backend computes in another way now, and nothing of the old one holds."""
+        self._last = None
+        self._found.clear()
+
     def _enlarge(self, batch: FrameBatch, tiles: list[Tile]) -> Planes:
         work = self._plan(batch, tiles)
         share = sum(part.share for part in work)

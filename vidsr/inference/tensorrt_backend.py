@@ -2,48 +2,67 @@
 
 An engine has fixed sizes, so frames of any size are cut or padded to the engine's here, and a batch is
 cut to its batch. A size without an engine starts at once on PyTorch; a thread builds and checks the
-engine meanwhile, and the first batch after that runs on it.
+engine meanwhile, and the next segment runs on it.
+
+Engine and PyTorch may differ by a level of 255, so what a job computes with is one of three ways, which
+its first run chooses and its manifest keeps:
+
+    engine 0123456789abcdef            this very engine, from the first frame on
+    pytorch rewritten                  PyTorch in this variant, to the last frame
+    pytorch rewritten, then engines    PyTorch, and from some segment on whatever engine was built
+
+One context and its graph do a call at a time: a second one could only fill what the last blocks of each
+kernel leave idle. At 128 outputs a block, four frames of 480x270 (`BATCH_PIXELS`) are 31 rounds of
+blocks on the 132 processors of an H100, half a round of which is idle: 2 %, for twice the memory.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
 from vidsr.config import UpscaleConfig
 from vidsr.errors import BackendUnavailable, EngineError, OutOfMemory
-from vidsr.inference.backend import SizeLimits
+from vidsr.inference.backend import Backend, Call, SizeLimits, Tunable
 from vidsr.inference.engine_builder import probe_machine
 from vidsr.inference.engine_key import ShapeRange
-from vidsr.inference.engine_runner import EngineRunner
 from vidsr.inference.engine_shelf import EngineShelf
-from vidsr.inference.engine_sizes import cheapest, size_to_build
-from vidsr.inference.engine_source import EngineSource
+from vidsr.inference.engine_supply import EngineSupply, FrameKind
 from vidsr.inference.engines import EngineStore
-from vidsr.inference.memory import free_bytes
 from vidsr.inference.rewrites import Depth
 from vidsr.inference.tiling import plan_tiles
 from vidsr.inference.torch_backend import TorchBackend
-from vidsr.models.weights import Weights, load_generator
-from vidsr.progress import Notice, Progress
+from vidsr.models.weights import Weights
+from vidsr.progress import Progress
+
+ENGINE, PYTORCH, THEN_ENGINES = "engine ", "pytorch ", ", then engines"
+"""What the ways are made of."""
 
 
-@dataclass(frozen=True)
-class FrameKind:
-    """What an engine must fit."""
+class OpenEngine(Protocol):
+    """An engine ready to run: EngineRunner, or what stands for it in a test."""
 
-    height: int  # LR pixels
-    width: int
-    depth: Depth
+    shapes: ShapeRange
+    dtype: torch.dtype  # of the frames in and out
+    digest: str  # of the engine's bytes
 
-    def __str__(self) -> str:
-        return f"{self.width}x{self.height}"
+    def __call__(self, lr: Tensor) -> Tensor:
+        """Enlarge (N, h, w, 3) of a shape within `shapes`. Raises torch.OutOfMemoryError."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class StandIn(Backend, Tunable, Protocol):
+    """What computes where there is no engine."""
 
 
 class TensorrtBackend:
@@ -54,92 +73,70 @@ class TensorrtBackend:
 
     def __init__(
         self,
-        weights: Weights,
-        config: UpscaleConfig,
-        progress: Progress,
-        store: EngineStore | None = None,
+        stand_in: StandIn,
+        shelf: EngineShelf[FrameKind, OpenEngine],
+        runtime: str,
+        stop_builds: Callable[[], None] = lambda: None,
     ) -> None:
-        """Raises BackendUnavailable where there is no card, no TensorRT for it, or another precision
-        is asked for.
-        """
-        precision = "fp16" if config.precision == "auto" else config.precision
-        if precision not in ("fp16", "fp32"):
-            raise BackendUnavailable(f"engines compute in fp16 or fp32, not in {precision}")
-        self.device = torch.device("cuda")
-        # First, and without TensorRT: it asks for the card, and TensorRT must not.
-        self._stand_in = TorchBackend(weights, self.device, precision)
-        machine = probe_machine()
-        try:
-            flavour = machine.flavour()
-        except EngineError as error:
-            raise BackendUnavailable(str(error)) from error
-        self.precision: str = precision
-        self.runtime = (
-            f"{flavour} {machine.installed[flavour]} on {machine.gpu}, {self._stand_in.runtime}"
-        )
-        self.scale = weights.scale
-        self.receptive_radius = self._stand_in.receptive_radius
-        self.bytes_per_pixel = self._stand_in.bytes_per_pixel  # an engine takes less
-        self._weights = weights
-        self._generator = load_generator(weights, self.device)
-        self._machine = machine
-        self._store = store or EngineStore.default()
-        self._progress = progress
-        self._sources: dict[Depth, EngineSource] = {}
-        self._stop = threading.Event()
-        self._shelf = EngineShelf(self._find, self._make, config.engine_build, progress)
-        self._stand_in(torch.zeros(1, 32, 32, 3, dtype=torch.uint8, device=self.device))
+        """`shelf` gives engines for the stand-in's network; `runtime` says what runs them."""
+        self._stand_in = stand_in
+        self._shelf = shelf
+        self._stop_builds = stop_builds
+        self._closed = False
+        self.device = stand_in.device
+        self.precision = stand_in.precision
+        self.runtime = f"{runtime}, {stand_in.runtime}"
+        self.scale = stand_in.scale
+        self.receptive_radius = stand_in.receptive_radius
+        self.bytes_per_pixel = stand_in.bytes_per_pixel  # an engine takes less
 
     def __call__(self, lr: Tensor) -> Tensor:
         """Enlarge (N, h, w, 3) RGB, uint8 or floating in [0, 1], by the scale; clamped, same dtype."""
-        if self._stop.is_set():
+        if self._closed:
             raise ValueError("the backend is closed")
-        depth: Depth = "bytes" if lr.dtype == torch.uint8 else "floats"
-        runner = self._shelf(FrameKind(lr.shape[1], lr.shape[2], depth))
-        if runner is None:
+        engine = self._shelf(_kind(lr.shape[1], lr.shape[2], lr.dtype))
+        if engine is None:
             return self._stand_in(lr)
         try:
-            frames = lr.to(runner.dtype)
-            sr = run_in_shapes(runner, runner.shapes, frames, self.scale, self.receptive_radius)
+            frames = lr.to(engine.dtype)
+            sr = run_in_shapes(engine, engine.shapes, frames, self.scale, self.receptive_radius)
+            return sr.to(lr.dtype)
         except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
             raise OutOfMemory(f"{self.name}: {lr.shape[0]} frames at once do not fit") from error
-        return sr.to(lr.dtype)
 
-    def _find(self, kind: FrameKind) -> EngineRunner | None:
-        """The store's engine for such frames, if it has a sound one."""
-        source = self._source(kind.depth)
-        shapes = cheapest(source.stored_shapes(), kind.height, kind.width, self.receptive_radius)
-        return None if shapes is None or not source.has(shapes) else self._opened(source, shapes)
+    def tune(self, call: Call) -> str:
+        """The way for such calls: the engine that is there, or is built now with `--engine-build wait`;
+        else PyTorch, until one is built beside it or for good.
+        """
+        kind = _kind(call.height, call.width, call.dtype)
+        engine = self._shelf(kind) if self._shelf.when == "wait" else self._shelf.look(kind)
+        if engine is not None:
+            return ENGINE + engine.digest
+        then = THEN_ENGINES if self._shelf.when == "background" else ""
+        return PYTORCH + self._stand_in.tune(call) + then
 
-    def _make(self, kind: FrameKind) -> EngineRunner:
-        """A new engine for such frames, built, checked and kept."""
-        most_pixels = free_bytes(self.device) // 2 // self.bytes_per_pixel
-        shapes = size_to_build(kind.height, kind.width, self.receptive_radius, most_pixels)
-        return self._opened(self._source(kind.depth), shapes)
+    def use(self, way: str, call: Call) -> None:
+        """Compute in this way from now on. Raises BackendUnavailable where it cannot be had."""
+        kind = _kind(call.height, call.width, call.dtype)
+        if way.startswith(ENGINE):
+            engine = self._shelf.look(kind)
+            if engine is None or engine.digest != way.removeprefix(ENGINE):
+                raise BackendUnavailable(
+                    "the TensorRT engine that this job was begun with is not in the store any more; "
+                    "begin anew with --restart"
+                )
+            return
+        self._stand_in.use(way.removeprefix(PYTORCH).removesuffix(THEN_ENGINES), call)
+        if way.endswith(THEN_ENGINES):
+            self._shelf(kind)  # begins to build
+        else:
+            self._shelf.do_without(kind)
 
-    def _opened(self, source: EngineSource, shapes: ShapeRange) -> EngineRunner:
-        """Load an engine; one that TensorRT refuses is built once more before that is an error."""
-        plan = source.get(shapes, stop=self._stop)
-        try:
-            return EngineRunner(source.flavour, plan, self.device)
-        except EngineError as error:
-            self._progress(Notice(f"built anew: {error}", "warning"))
-            plan = source.get(shapes, rebuild=True, stop=self._stop)
-            return EngineRunner(source.flavour, plan, self.device)
-
-    def _source(self, depth: Depth) -> EngineSource:
-        if depth not in self._sources:
-            self._sources[depth] = EngineSource(
-                self._weights,
-                self._generator,
-                self.precision,
-                depth,
-                self._machine,
-                self._store,
-                self._progress,
-            )
-        return self._sources[depth]
+    def renew(self) -> bool:
+        """Go over to an engine that was built meanwhile; whether there is one."""
+        return self._shelf.take_over()
 
     def __enter__(self) -> Self:
         return self
@@ -150,10 +147,50 @@ class TensorrtBackend:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop.set()
-        for runner in self._shelf.close():
-            runner.__exit__(kind, error, trace)
+        self._closed = True
+        self._stop_builds()
+        for engine in self._shelf.close():
+            engine.__exit__(kind, error, trace)
         self._stand_in.__exit__(kind, error, trace)
+
+
+def open_tensorrt(
+    weights: Weights, config: UpscaleConfig, progress: Progress, store: EngineStore | None = None
+) -> TensorrtBackend:
+    """The backend on this machine's card.
+
+    Raises BackendUnavailable where there is no card, no TensorRT for it, or another precision is asked
+    for.
+    """
+    precision = "fp16" if config.precision == "auto" else config.precision
+    if precision not in ("fp16", "fp32"):
+        raise BackendUnavailable(f"engines compute in fp16 or fp32, not in {precision}")
+    device = torch.device("cuda")
+    # First, and without TensorRT: it asks for the card, and TensorRT must not.
+    stand_in = TorchBackend(weights, device, precision, compiled=config.compile)
+    machine = probe_machine()
+    try:
+        flavour = machine.flavour()
+    except EngineError as error:
+        raise BackendUnavailable(str(error)) from error
+    supply = EngineSupply(
+        weights,
+        precision,
+        device,
+        machine,
+        store or EngineStore.default(),
+        progress,
+        stand_in.bytes_per_pixel,
+    )
+    shelf = EngineShelf[FrameKind, OpenEngine](supply.find, supply.make, config.engine_build, progress)
+    stand_in(torch.zeros(1, 32, 32, 3, dtype=torch.uint8, device=device))
+    runtime = f"{flavour} {machine.installed[flavour]} on {machine.gpu}"
+    return TensorrtBackend(stand_in, shelf, runtime, supply.stop.set)
+
+
+def _kind(height: int, width: int, dtype: torch.dtype) -> FrameKind:
+    depth: Depth = "bytes" if dtype == torch.uint8 else "floats"
+    return FrameKind(height, width, depth)
 
 
 def run_in_shapes(

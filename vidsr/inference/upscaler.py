@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vidsr.errors import OutOfMemory, VidsrError
 from vidsr.frames import ColorSpec, FrameBatch
-from vidsr.inference.backend import Backend, Call
+from vidsr.inference.backend import Backend, Call, Renewable
 from vidsr.inference.lanes import Arrival, Lanes, lanes_of
 from vidsr.inference.passage import Passage, network_dtype
 from vidsr.inference.ring import ring
@@ -102,6 +102,11 @@ class Upscaler:
     def stream(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
         """The same for many batches in turn; a device with lanes of its own works on several at once."""
         return ring(batches, self._begin, self._lanes.slots)
+
+    def begin_segment(self) -> None:
+        """The next frames are a new segment's: the one place where their computing may change."""
+        if isinstance(self._backend, Renewable) and self._backend.renew() and self._skipper:
+            self._skipper.forget()
 
     def _begin(self, batch: FrameBatch) -> Enlarged:
         """Queue the work on a batch; on the CPU it is done on return."""

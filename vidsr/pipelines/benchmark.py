@@ -45,6 +45,7 @@ def benchmark(config: BenchmarkConfig, progress: Progress = silent) -> Benchmark
             compile=config.compile,
             tile=config.tile,
             batch=config.batch,
+            engine_build="wait",  # PyTorch in an engine's place is measured by its own name
             hwaccel=config.hwaccel,
             drop_incompatible=True,
             encode=config.encode,

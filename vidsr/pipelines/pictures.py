@@ -156,6 +156,14 @@ def upscale_to_pictures(
             # Counted from the beginning: only so is the count the same in every run.
             return islice(frames(), found, None)
 
+        def enlarge(batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
+            def each() -> Iterator[FrameBatch]:
+                for batch in batches:
+                    upscaler.begin_segment()  # a picture is a whole
+                    yield batch
+
+            return upscaler.stream(each())
+
         def write(batches: Iterable[FrameBatch]) -> None:
             nonlocal done
             for batch in batches:
@@ -166,7 +174,7 @@ def upscale_to_pictures(
                 done += 1
                 progress(Advanced("upscale", done, slowest(clocks)))
 
-        run_stages(read, upscaler.stream, write, limit=QUEUE_BYTES, clocks=clocks)
+        run_stages(read, enlarge, write, limit=QUEUE_BYTES, clocks=clocks)
         progress(Finished("upscale"))
         for loss in losses:
             progress(Notice(loss))

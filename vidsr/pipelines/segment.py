@@ -8,6 +8,7 @@ it writes is the same either way.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,12 @@ def upscale_segments(
         sources: deque[FrameBatch] = deque()
 
         def noted() -> Iterator[FrameBatch]:
+            begun = -1
             for source in batches:
+                place = bisect_right(cuts, source.pts[0])
+                if place > begun:
+                    upscaler.begin_segment()
+                    begun = place
                 sources.append(source)
                 yield source
 
