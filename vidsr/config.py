@@ -40,6 +40,7 @@ class EncodeConfig:
     pixel_format: str | None = None  # FFmpeg's name; None keeps the source's depth and subsampling
     options: tuple[tuple[str, str], ...] = ()  # further options of the encoder, as (key, value)
     threads: int = 0  # 0: the encoder decides; fixed at the start of a job, kept by a resumed one
+    hurry: bool = False  # without a preset: one that keeps up with a fast network
 
 
 @dataclass(frozen=True)

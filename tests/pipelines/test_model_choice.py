@@ -20,7 +20,7 @@ from vidsr.pipelines import model_choice
 from vidsr.pipelines.info import describe
 from vidsr.pipelines.model_choice import NIGHT_S, SLOWEST, Expected, choose_model, choose_weights
 from vidsr.pipelines.upscale import upscale_video
-from vidsr.pipelines.upscale_plan import open_reader
+from vidsr.pipelines.upscale_plan import open_reader, plan_upscale
 from vidsr.progress import Event, Notice
 
 BEST, NEXT, LAST = Expected("best", 1.0), Expected("next", 0.1), Expected("last", 0.2)
@@ -146,3 +146,28 @@ def test_what_no_model_can_do_is_refused_with_its_reason(shipped: Path) -> None:
         chosen(job(shipped, scale=3))
     with pytest.raises(UsageError, match="--detail needs a model with two sets"):
         chosen(job(shipped, detail=0.5))
+
+
+@pytest.mark.parametrize(
+    ("codec", "usual", "quick"),
+    [("h264", "medium", "veryfast"), ("hevc", "medium", "veryfast"), ("av1", "6", "9")],
+)
+def test_a_light_network_gets_a_quick_encoder_unless_one_is_named(
+    shipped: Path, codec: str, usual: str, quick: str
+) -> None:
+    shape = GeneratorConfig(
+        scale=2, blocks=1, channels=8, upsampler="single", head_kernel=3, tail_kernel=3
+    )
+    save_weights(shipped / "light.safetensors", Generator(shape), metadata={})
+
+    def preset(model: str, **options: object) -> str:
+        encode = EncodeConfig(codec=codec, **options)  # type: ignore[arg-type]
+        config = job(shipped, model=model, encode=encode)
+        with open_reader(config) as reader:
+            return plan_upscale(config, reader).encoding.options["preset"]
+
+    light = str(shipped / "light.safetensors")
+    assert preset(light) == quick
+    assert preset("srgan") == usual
+    named = "8" if codec == "av1" else "faster"
+    assert preset(light, preset=named) == named

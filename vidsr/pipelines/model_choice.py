@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from vidsr.config import UpscaleConfig
+from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.errors import UsageError
 from vidsr.frames import VideoInfo
 from vidsr.inference.backend import choose_device
@@ -36,6 +36,11 @@ STAGED_COST = 2.0
 """What an operation costs on a processor in fp32, where others are in 8 bits, and in a network with
 layers at high resolution. Measured at 320x180 on two cores with byte products (16 convolutions of 48
 channels, and the paper's network): 971 GOP/s in 8 bits, 252 in fp32, 114 of the paper's in fp32."""
+
+
+LIGHT = 20_000
+"""Operations in 8 bits for each pixel of the output, below which a network takes less of a processor than
+x264's usual preset does: that is 58 ns a pixel of one core, and 46,700 operations are 135."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,17 @@ def choose_weights(config: UpscaleConfig, info: VideoInfo, timeline: Timeline | 
     taken = choose_model(expected, timeline.count, seconds)
     weights = next(one for one in candidates if one.name == taken.model)
     return Choice(weights, _expectation(taken, expected))
+
+
+def paced(encode: EncodeConfig, weights: Weights, config: UpscaleConfig) -> EncodeConfig:
+    """How to encode where the user did not name a preset: quickly, if the network is that quick too.
+
+    On a processor the two share the cores: beside a light network the encoder's usual preset would take
+    most of the time. A card leaves it the processor.
+    """
+    # Files without a configuration of ours are published networks, none of them light.
+    known = choose_device(config) == "cpu" and "config" in weights.header
+    return replace(encode, hurry=known and _cost(weights, config) < LIGHT * weights.scale**2)
 
 
 def choose_model(expected: Sequence[Expected], frames: int, duration_s: float) -> Expected:

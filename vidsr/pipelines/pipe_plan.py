@@ -9,7 +9,7 @@ from vidsr.config import PIPE, PipeFormat, UpscaleConfig
 from vidsr.errors import UsageError
 from vidsr.frames import VideoInfo
 from vidsr.models.weights import Weights
-from vidsr.pipelines.model_choice import choose_weights
+from vidsr.pipelines.model_choice import choose_weights, paced
 from vidsr.pipelines.segment import Reader
 from vidsr.pipelines.upscale_plan import is_deinterlaced, plan_picture
 from vidsr.video import y4m
@@ -66,7 +66,9 @@ def plan_pipe(config: UpscaleConfig, source: Source) -> PipePlan:
             frame_rate=info.frame_rate if rate is None else rate.fps,
             frame_count=None,
         ),
-        lambda enlarged: _encoding(config, form, enlarged),
+        lambda enlarged: _encoding(
+            replace(config, encode=paced(config.encode, choice.weights, config)), form, enlarged
+        ),
     )
     notices = _assumed(source) + encoding.notices
     if choice.expectation is not None:

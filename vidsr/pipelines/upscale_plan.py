@@ -13,7 +13,7 @@ from vidsr.frames import VideoInfo
 from vidsr.inference.backend import choose_device
 from vidsr.models.weights import Weights
 from vidsr.pipelines.geometry import plan_geometry
-from vidsr.pipelines.model_choice import choose_weights
+from vidsr.pipelines.model_choice import choose_weights, paced
 from vidsr.pipelines.segment import Reader, Segment
 from vidsr.video.encoder_kinds import NVENC
 from vidsr.video.encoders import Encoding, resolve_encoding
@@ -100,7 +100,9 @@ def plan_upscale(config: UpscaleConfig, reader: Reader) -> UpscalePlan:
             frame_rate=info.frame_rate if rate is None else rate.fps,
             frame_count=reader.timeline.count if rate is None else len(rate.output_pts),
         ),
-        lambda enlarged: resolve_encoding(enlarged, config.output, config.encode),
+        lambda enlarged: resolve_encoding(
+            enlarged, config.output, paced(config.encode, choice.weights, config)
+        ),
     )
     remux = plan_remux(
         source,

@@ -284,7 +284,7 @@ def _options_for(
             f"--codec {encoder}: FFmpeg's default quality is poor: give one by --encoder-options b=40M"
         )
     if kind.preset is not None:
-        options[kind.preset] = kind.preset_value(encoder, config.preset)
+        options[kind.preset] = kind.preset_value(encoder, config.preset, hurry=config.hurry)
     elif config.preset is not None:
         raise UsageError(f"--preset: {encoder} has none; leave it out or use --encoder-options")
     for more in (hdr_params(encoder, info.hdr, color), _known(encoder, config.options)):
