@@ -39,8 +39,8 @@ channels, and the paper's network): 971 GOP/s in 8 bits, 252 in fp32, 114 of the
 
 
 LIGHT = 20_000
-"""Operations in 8 bits for each pixel of the output, below which a network takes less of a processor than
-x264's usual preset does: that is 58 ns a pixel of one core, and 46,700 operations are 135."""
+"""Operations in 8 bits for each pixel of the output, below which a network takes less of a processor
+than the usual preset of x264 does: that is 58 ns a pixel of one core, and 46,700 operations are 135."""
 
 
 @dataclass(frozen=True)
