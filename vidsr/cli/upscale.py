@@ -81,6 +81,12 @@ def upscale(
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away what an interrupted run left, begin anew.")
     ] = False,
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview", help="Show the newest frame beside Lanczos in OUTPUT.vidsr/preview.png."
+        ),
+    ] = False,
     report: Annotated[
         Path | None,
         typer.Option(metavar="FILE.json", help="Write the full record of the finished run there."),
@@ -137,6 +143,7 @@ def upscale(
             drop_incompatible=drop_incompatible,
             overwrite=overwrite,
             restart=restart,
+            preview=preview,
             report=report,
             encode=EncodeConfig(
                 codec=codec,

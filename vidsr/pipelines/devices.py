@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -114,6 +115,7 @@ class DeviceCrew:
         busy = {member.connection: member for member in self._members}
         for member in self._members:
             member.tell(Begin(reader, orders, job.folder))
+            orders = replace(orders, preview=None)  # one shows what it does: there is one picture
         for member in self._members:
             if not member.give(left, self.count):
                 del busy[member.connection]

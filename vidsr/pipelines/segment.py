@@ -72,12 +72,14 @@ def upscale_segments(
     clocks: tuple[StageClock, StageClock, StageClock] | None = None,
     on_frames: Callable[[int], None] = lambda count: None,
     on_segment: Callable[[Segment], None] = lambda segment: None,
+    on_pair: Callable[[FramePair], None] = lambda pair: None,
 ) -> None:
     """Upscale segments that follow each other without a gap; each is written whole or not at all.
 
     `output` describes the enlarged video. `on_frames` hears how many source frames were written,
-    `on_segment` of each finished segment; both from the writing thread. Errors of any stage come out
-    as they are, after all stages have ended; segments finished by then stay.
+    `on_segment` of each finished segment, `on_pair` is shown what is being written; all from the writing
+    thread. Errors of any stage come out as they are, after all stages have ended; segments finished by
+    then stay.
     """
     batch = upscaler.plan.batch
     first, last = segments[0], segments[-1]
@@ -113,6 +115,7 @@ def upscale_segments(
                     for piece in (current,) if rate is None else current.repeated(rate):
                         writer.write(piece.enlarged, piece.source)
                     on_frames(len(current.source))
+                    on_pair(current)
                     current = next(pending, None)
                 # The reader is some frames ahead: the sum over all segments is right, the place nearly.
                 writer.decode_errors, errors = reader.errors - errors, reader.errors

@@ -16,6 +16,7 @@ from vidsr.pipelines.ledger import Ledger
 from vidsr.pipelines.manner import Manner, Material
 from vidsr.pipelines.pictures import upscale_to_pictures, writes_pictures
 from vidsr.pipelines.pipe import upscale_to_pipe
+from vidsr.pipelines.preview import PREVIEW_NAME
 from vidsr.pipelines.report import UpscaleReport, check_report_path, provenance, write_report
 from vidsr.pipelines.resume import open_job, software
 from vidsr.pipelines.score_report import ScoreReport
@@ -57,6 +58,8 @@ def upscale_video(
 
 
 def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -> UpscaleReport:
+    if config.preview and (PIPE in (config.input, config.output) or writes_pictures(config.output)):
+        raise UsageError("--preview is for videos in files; pipes and pictures show all there is to see")
     if config.output == PIPE:
         return upscale_to_pipe(config, progress, opener)
     if config.input == PIPE:
@@ -81,7 +84,7 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
             _open_job(config, plan, reader, crew) as job,
         ):
             found = sum(record.frames for record in _records(job, plan))
-            ledger = _upscale_missing(plan, reader, crew, job, progress, skip=config.skip)
+            ledger = _upscale_missing(config, plan, reader, crew, job, progress)
             for text in reader.notices[len(plan.reading) :]:
                 progress(Notice(text, "warning"))
             records = list(_records(job, plan))
@@ -150,7 +153,12 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
 
 
 def _upscale_missing(
-    plan: UpscalePlan, reader: Reader, crew: Crew, job: Job, progress: Progress, *, skip: bool
+    config: UpscaleConfig,
+    plan: UpscalePlan,
+    reader: Reader,
+    crew: Crew,
+    job: Job,
+    progress: Progress,
 ) -> Ledger:
     """Let the crew do every segment that is not finished; gives back what it took."""
     orders = Orders(
@@ -159,7 +167,8 @@ def _upscale_missing(
         plan.rate,
         _material(plan, reader),
         Manner.kept(job.chosen),
-        skip,
+        config.skip,
+        job.folder / PREVIEW_NAME if config.preview else None,
     )
     pending = _missing_runs(job, plan)
     left = sum(_frames_between(reader, run[0], run[-1]) for run in pending)
@@ -171,6 +180,9 @@ def _upscale_missing(
     )
     if ledger.frames:
         progress(Notice(f"going on after {ledger.frames} finished frames ({job.folder})"))
+    if orders.preview is not None:
+        parts = job.folder / f"*{plan.encoding.segment_suffix}"
+        progress(Notice(f"preview: {orders.preview}; finished parts can be played: {parts}"))
     progress(Started("upscale", reader.timeline.count, done=ledger.frames))
     crew.upscale(reader, pending, orders, job, ledger)
     progress(Finished("upscale"))

@@ -17,6 +17,7 @@ from vidsr.models.weights import Weights
 from vidsr.pipelines.ability import ability_of
 from vidsr.pipelines.ledger import Clocks, Ledger
 from vidsr.pipelines.manner import Manner, Material, choose, compute_as_chosen
+from vidsr.pipelines.preview import Preview
 from vidsr.pipelines.segment import Reader, Segment, upscale_segments
 from vidsr.progress import Progress
 from vidsr.video.encoders import Encoding
@@ -36,6 +37,7 @@ class Orders:
     material: Material
     manner: Manner
     skip: bool  # leave out what the frame before already decides
+    preview: Path | None = None  # where the newest frame is shown, if it is
 
 
 class Worker:
@@ -90,18 +92,20 @@ class Worker:
     ) -> None:
         """Do segments of the job begun that follow each other; see `upscale_segments`."""
         assert self._orders is not None
-        upscale_segments(
-            reader,
-            segments,
-            self._upscaler,
-            self._orders.output,
-            self._orders.encoding,
-            path_of,
-            rate=self._orders.rate,
-            clocks=clocks,
-            on_frames=on_frames,
-            on_segment=on_segment,
-        )
+        with Preview(self._orders.preview) as preview:
+            upscale_segments(
+                reader,
+                segments,
+                self._upscaler,
+                self._orders.output,
+                self._orders.encoding,
+                path_of,
+                rate=self._orders.rate,
+                clocks=clocks,
+                on_frames=on_frames,
+                on_segment=on_segment,
+                on_pair=preview.show,
+            )
 
     def upscale(
         self, reader: Reader, runs: Sequence[Sequence[Segment]], orders: Orders, job: Job, ledger: Ledger

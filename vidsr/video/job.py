@@ -7,6 +7,7 @@
         000000.json     ... and its record, written last: without it the segment does not count
         000001.77.nut   a segment that process 77 does for this run
         streams.nut     out of a pipe only: everything that came with the video
+        preview.png     the newest frame, where somebody wants to see it
         joined.mp4      the output, until it is proven and renamed
         proven          tells that output from any other file of its name, once only the rename is left
 
@@ -37,10 +38,11 @@ MANIFEST_NAME = "job.json"
 MANIFEST_FORMAT = 1
 PROVEN_NAME = "proven"
 _OWN_NAME = re.compile(
-    r"(job\.json|proven|\d{6}(\.\d+)?\.(json|nut|mov|mkv))(\.part)?|joined\..*|streams\.(nut|mkv)"
+    r"(job\.json|proven|\d{6}(\.\d+)?\.(json|nut|mov|mkv)|preview(\.\d+)?\.png)(\.part)?"
+    r"|joined\..*|streams\.(nut|mkv)"
 )
 """What a job writes; `joined` with the output's ending is the pipeline's output before its rename."""
-_PASSING_NAME = re.compile(r".*\.part|\d{6}\.\d+\..*|joined\..*|proven")
+_PASSING_NAME = re.compile(r".*\.part|(\d{6}|preview)\.\d+\..*|joined\..*|proven")
 """What no later run needs."""
 _WINDOWS_LOCK_AT = 1 << 20  # beyond any content of the lock file
 _SAMPLE_BYTES = 1 << 20
