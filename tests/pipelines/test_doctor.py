@@ -93,6 +93,10 @@ def test_tables_and_json_say_the_same(found: Diagnosis) -> None:
     facts = dict(found.facts)
     assert f"torch {torch.__version__}" in facts["libraries"] and "FFmpeg" in facts["libraries"]
     assert "srgan-lite x4" in facts["models"]
+    reason = plain["no_card_decoder"]
+    assert facts["decoder"].startswith("software")
+    assert (reason is None) == ("--hwaccel cuda" in facts["decoder"])
+    assert reason is None or reason in facts["decoder"]
     assert ("h264", "libx264", "opens") in found.encoder_rows
     assert {row[0] for row in found.encoder_rows} >= {"h264", "hevc", "av1", "vp9", "prores", "ffv1"}
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.video.segments import DISPLAY_P3, HDR10, encoding_for, info_of, noise
+from tests.video.segments import DISPLAY_P3, HDR10, encoding_for, flat, info_of, noise, read_back
 from vidsr.config import EncodeConfig
 from vidsr.errors import OutputError, UsageError
 from vidsr.frames import ColorSpec
@@ -119,3 +119,21 @@ def test_ten_bits_lie_at_the_top_of_sixteen(tmp_path: Path, name: str) -> None:
     with av.open(tmp_path / "a.nut") as container:
         packet = next(container.demux(video=0))
     assert bytes(packet) == np.stack(planes).tobytes()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("encoder", sorted(NVENC))
+@pytest.mark.parametrize("color", [SDR, replace(SDR, depth=10), FINE], ids=["8", "10", "4:4:4"])
+def test_a_real_card_encodes_what_it_is_given(tmp_path: Path, encoder: str, color: ColorSpec) -> None:
+    """Every frame, in order, in its own brightness; H.264 of ten bits only the newest cards encode."""
+    size = (480, 640)
+    try:
+        encoding = encoding_for(info_of(color, size=size), "out.mkv", codec=encoder)
+    except OutputError as reason:
+        pytest.skip(str(reason))  # cards differ in what they encode, and some encode nothing
+    path = tmp_path / "a.nut"
+    with VideoWriter(path, info_of(color, size=size), encoding) as writer:
+        writer.write(flat(color, [3000 * index for index in range(12)], size=size))
+    unit = 1 << (color.depth - 8)
+    brightness = [frame.to_ndarray()[: size[0]].mean() / unit for frame in read_back(path)]
+    assert [round((level - 40) / 7) for level in brightness] == list(range(12))

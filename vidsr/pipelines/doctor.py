@@ -13,7 +13,7 @@ import torch
 
 from vidsr.config import BackendName
 from vidsr.cores import usable_cores
-from vidsr.errors import VidsrError
+from vidsr.errors import BackendUnavailable, VidsrError
 from vidsr.inference.backend import LADDER
 from vidsr.inference.engine_files import user_cache
 from vidsr.inference.engines import EngineStore
@@ -25,6 +25,7 @@ from vidsr.pipelines.doctor_report import BackendState, Diagnosis, FolderState
 from vidsr.pipelines.machine import memory_bytes
 from vidsr.progress import Advanced, Finished, Progress, Started, silent
 from vidsr.versions import found_versions, installed
+from vidsr.video.card import find_card
 from vidsr.video.ffmpeg import encoder_states, ffmpeg_version
 
 PATIENCE_S = 120.0
@@ -55,9 +56,18 @@ def examine(progress: Progress = silent) -> Diagnosis:
         models=tuple(f"{entry.name} x{entry.scale}" for entry in registry()),
         backends=tuple(backends),
         encoders=encoder_states(),
+        no_card_decoder=_card_refusal(),
         folders=(_folder("cache", user_cache()), _folder("engines", engines)),
         extras={} if importlib.util.find_spec("tensorboard") else {"tensorboard": _extra("train")},
     )
+
+
+def _card_refusal() -> str | None:
+    try:
+        find_card()
+    except BackendUnavailable as reason:
+        return str(reason)
+    return None
 
 
 def _state(name: BackendName, card: str | None) -> BackendState:

@@ -62,6 +62,7 @@ class Diagnosis:
     models: tuple[str, ...]
     backends: tuple[BackendState, ...]  # the ladder, fastest first
     encoders: tuple[EncoderState, ...]
+    no_card_decoder: str | None  # why no card can decode; None: FFmpeg opens one
     folders: tuple[FolderState, ...]
     extras: Mapping[str, str]  # what is optional and missing: the command that installs it
 
@@ -82,9 +83,16 @@ class Diagnosis:
             ("libraries", ", ".join(f"{name} {found}" for name, found in self.versions.items())),
             ("processor", f"{self.processor}, {self.cores} cores{in_bytes}{memory}"),
             ("card", self.card or "none found"),
+            ("decoder", f"software{self._and_card}"),
             ("models", ", ".join(self.models)),
             *(folder.fact() for folder in self.folders),
         )
+
+    @property
+    def _and_card(self) -> str:
+        if self.no_card_decoder is None:
+            return ", or a card's with --hwaccel cuda"
+        return f" alone: {self.no_card_decoder}"
 
     @property
     def encoder_rows(self) -> list[tuple[str, str, str]]:

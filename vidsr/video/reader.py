@@ -27,7 +27,7 @@ from vidsr.video.uniform import Uniform
 __all__ = ["VideoReader", "open_input"]
 
 PROBE_FRAMES = 25
-"""Frames looked at for interlacing: about a second."""
+"""Frames looked at for interlacing, and compared with a card's: about a second."""
 
 ALWAYS_PROGRESSIVE = frozenset(["vp8", "vp9", "av1", "theora", "gif", "apng", "webp"])
 """Codecs that know no fields; one frame is enough to describe them."""
@@ -74,7 +74,8 @@ class VideoReader:
             index = main_video_stream(container, path, video_stream).index
         self.timeline: Timeline = scan_timeline(path, index)
         with self._decoding(index, threads) as decoding:
-            first = self._first_frames(decoding)
+            one_does = hwaccel == "none" and decoding.codec in ALWAYS_PROGRESSIVE
+            first = self._first_frames(decoding, 1 if one_does else PROBE_FRAMES)
             siting = chroma_siting(decoding.stream)
             self.info: VideoInfo = probe(decoding, first, siting, self.timeline)
         self.deinterlacing = deinterlace and self.info.interlaced
@@ -216,8 +217,7 @@ class VideoReader:
             self.path, info.stream_index, info.pixel_format, reorder=self.timeline.reorder
         )
 
-    def _first_frames(self, decoding: Decoding) -> list[VideoFrame]:
-        wanted = 1 if decoding.codec in ALWAYS_PROGRESSIVE else PROBE_FRAMES
+    def _first_frames(self, decoding: Decoding, wanted: int) -> list[VideoFrame]:
         frames = list(islice(decoding.frames(), wanted))
         if not frames:
             raise InputError(
