@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from tests.video.segments import DISPLAY_P3, HDR10, encoding_for, flat, info_of, noise, read_back
+from tests.video.segments import (
+    DISPLAY_P3,
+    HDR10,
+    encoding_for,
+    flat,
+    info_of,
+    noise,
+    read_back,
+    samples,
+)
 from vidsr.config import EncodeConfig
 from vidsr.errors import OutputError, UsageError
 from vidsr.frames import ColorSpec
@@ -135,5 +144,5 @@ def test_a_real_card_encodes_what_it_is_given(tmp_path: Path, encoder: str, colo
     with VideoWriter(path, info_of(color, size=size), encoding) as writer:
         writer.write(flat(color, [3000 * index for index in range(12)], size=size))
     unit = 1 << (color.depth - 8)
-    brightness = [frame.to_ndarray()[: size[0]].mean() / unit for frame in read_back(path)]
+    brightness = [float(samples(frame, 0, size).mean()) / unit for frame in read_back(path)]
     assert [round((level - 40) / 7) for level in brightness] == list(range(12))
