@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from vidsr.config import BuildEngineConfig as BuildEngineConfig
     from vidsr.config import EncodeConfig as EncodeConfig
     from vidsr.config import EvaluateConfig as EvaluateConfig
+    from vidsr.config import ForecastConfig as ForecastConfig
     from vidsr.config import TrainConfig as TrainConfig
     from vidsr.config import UpscaleConfig as UpscaleConfig
     from vidsr.errors import VidsrError as VidsrError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from vidsr.pipelines.evaluate import evaluate_video as evaluate_video
     from vidsr.pipelines.evaluate_clips import evaluate_clips as evaluate_clips
     from vidsr.pipelines.folder import upscale_folder as upscale_folder
+    from vidsr.pipelines.forecast import forecast as forecast
     from vidsr.pipelines.train import train as train
     from vidsr.pipelines.upscale import upscale_video as upscale_video
 
@@ -24,6 +26,7 @@ _HOMES = {
     "BuildEngineConfig": "vidsr.config",
     "EncodeConfig": "vidsr.config",
     "EvaluateConfig": "vidsr.config",
+    "ForecastConfig": "vidsr.config",
     "TrainConfig": "vidsr.config",
     "UpscaleConfig": "vidsr.config",
     "VidsrError": "vidsr.errors",
@@ -31,6 +34,7 @@ _HOMES = {
     "evaluate_clips": "vidsr.pipelines.evaluate_clips",
     "evaluate_images": "vidsr.pipelines.evaluate",
     "evaluate_video": "vidsr.pipelines.evaluate",
+    "forecast": "vidsr.pipelines.forecast",
     "train": "vidsr.pipelines.train",
     "upscale_folder": "vidsr.pipelines.folder",
     "upscale_video": "vidsr.pipelines.upscale",
@@ -41,6 +45,7 @@ __all__ = [
     "BuildEngineConfig",
     "EncodeConfig",
     "EvaluateConfig",
+    "ForecastConfig",
     "TrainConfig",
     "UpscaleConfig",
     "VidsrError",
@@ -48,6 +53,7 @@ __all__ = [
     "evaluate_clips",
     "evaluate_images",
     "evaluate_video",
+    "forecast",
     "train",
     "upscale_folder",
     "upscale_video",

@@ -141,6 +141,12 @@ def test_upscale_says_it_once_at_the_start(shipped: Path) -> None:
     assert len([text for text in said if text.startswith("srgan-lite: the network makes")]) == 1
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+def test_a_backend_that_cannot_run_is_left_to_who_opens_it(shipped: Path) -> None:
+    choice = chosen(job(shipped, backend="cuda"))
+    assert (choice.weights.name, choice.expectation) == ("srgan", None)
+
+
 def test_what_no_model_can_do_is_refused_with_its_reason(shipped: Path) -> None:
     with pytest.raises(UsageError, match="srgan-lite enlarges by 2 at most"):
         chosen(job(shipped, scale=3))

@@ -26,6 +26,7 @@ from vidsr.pipelines.machine import memory_bytes
 from vidsr.progress import Advanced, Finished, Progress, Started, silent
 from vidsr.versions import found_versions, installed
 from vidsr.video.card import find_card
+from vidsr.video.durable import existing_folder
 from vidsr.video.ffmpeg import encoder_states, ffmpeg_version
 
 PATIENCE_S = 120.0
@@ -110,11 +111,10 @@ def _nvidia_card() -> str | None:
 
 def _folder(name: str, path: Path) -> FolderState:
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else []
-    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     return FolderState(
         name,
         str(path),
         len(files),
         sum(file.stat().st_size for file in files),
-        os.access(existing, os.W_OK),
+        os.access(existing_folder(path), os.W_OK),
     )

@@ -28,6 +28,7 @@ from vidsr.pipelines.segment import Reader
 from vidsr.pipelines.trial import Measured, Trial, measure
 from vidsr.pipelines.upscale_plan import UpscalePlan, open_reader, plan_anyhow
 from vidsr.progress import Advanced, Finished, Progress, Started, silent
+from vidsr.video.durable import existing_folder
 
 PATIENCE = 12
 LEAST_PATIENCE_S = 60.0
@@ -73,7 +74,7 @@ def forecast(config: ForecastConfig, progress: Progress = silent) -> Forecast:
         weights = next(weights for weights, _ in pairs if weights.name == taken)
         # What was measured takes the place of what was expected.
         plan = replace(plan, weights=weights, expectation=None)
-        folder = job.output.absolute().parent
+        folder = existing_folder(job.output.absolute().parent)
         return Forecast(
             description=describe_plan(job, reader, plan, refusal),
             ways=tuple(ways),
@@ -131,14 +132,11 @@ class _Bench:
 
     def _way(self, weights: Weights, backend: str, found: Measured) -> Way:
         timeline = self.reader.timeline
-        # All stages run at once: the slowest sets the pace, unless the cores have not time for all.
+        # All stages run at once: the slowest sets the pace, unless the cores have not time for all. How
+        # many there are for this job shows in what a network got that wants them all.
+        cores = found.network_cpu_s / found.network_s if found.on_cpu else usable_cores()
         all_cpu_s = self.decoded.cpu_s_a_frame + found.network_cpu_s + found.encode_cpu_s
-        frame_s = max(
-            self.decoded.seconds_a_frame,
-            found.network_s,
-            found.encode_s,
-            all_cpu_s / usable_cores(),
-        )
+        frame_s = max(self.decoded.seconds_a_frame, found.network_s, found.encode_s, all_cpu_s / cores)
         frames, segments = self.plan.output.frame_count or timeline.count, len(self.plan.segments)
         video = segments * found.key_bytes + max(0, frames - segments) * found.other_bytes
         whole = self.plan.source.stat().st_size

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vidsr.config import EncodeConfig, UpscaleConfig
-from vidsr.errors import UsageError
+from vidsr.errors import BackendUnavailable, UsageError
 from vidsr.frames import VideoInfo
 from vidsr.inference.backend import choose_device
 from vidsr.inference.calibration import find_calibration
@@ -74,7 +74,10 @@ def choose_weights(config: UpscaleConfig, info: VideoInfo, timeline: Timeline | 
     for weights in candidates:
         if weights.sha256 == begun:
             return Choice(weights)
-    expected = expect(candidates, config, info)
+    try:
+        expected = expect(candidates, config, info)
+    except BackendUnavailable:
+        return Choice(candidates[0])  # whoever opens the backend next says so
     if timeline is None:
         return Choice(candidates[0], _expectation(expected[0], expected))
     seconds = float((timeline.end - timeline.start) * timeline.time_base)

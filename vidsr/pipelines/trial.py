@@ -32,6 +32,10 @@ from vidsr.video.writer import VideoWriter
 LEAST_FRAMES = 2
 """Of a run: the second shows what a frame takes that is predicted from another."""
 
+GOOD_FRAMES = 12
+"""Of a run: fewer places are visited rather than fewer frames enlarged at each. The first frames of a
+segment take more bytes than those that come later."""
+
 KEPT_BYTES = 2 * QUEUE_BYTES
 """Of enlarged frames held at once: what waits in a job before and behind the network."""
 
@@ -58,6 +62,7 @@ class Measured:
     """What one frame takes here, each stage alone, and what the process needed."""
 
     precision: str
+    on_cpu: bool  # whether the network shares the processor with the other stages
     frames: int  # that were enlarged
     open_s: float  # weights, graph, first small call
     network_s: float  # a frame, colour conversions included: wall time
@@ -119,10 +124,13 @@ class _Bench:
         self._encoded = 0, 0.0, 0.0  # frames, wall and processor seconds
 
     def run(self) -> None:
-        """Every run in turn; the last one's frames fill the encoder."""
+        """One run after the other, the middle one first; the last one's frames fill the encoder."""
         trial = self._trial
         frames: list[FramePair] = []
-        for run in trial.runs:
+        middle = (len(trial.runs) - 1) / 2
+        for _, run in sorted(enumerate(trial.runs), key=lambda place: abs(place[0] - middle)):
+            if self._spent_s >= trial.seconds:
+                break
             frames = self._enlarge(run, trial.seconds / len(trial.runs)) or frames
             if not frames:
                 continue
@@ -130,8 +138,6 @@ class _Bench:
             self._keys.append(first)
             if len(frames) > 1:
                 self._others.append((self._encode(frames, compared=False) - first) / (len(frames) - 1))
-            if sum(wall for _, wall, _ in self._calls) > 2 * trial.seconds:
-                break  # a frame takes longer than was meant for all of them
         if not frames:
             raise InputError(f"{trial.config.input}: not one frame could be decoded; is it damaged?")
         wall, cpu = time.perf_counter(), time.process_time()
@@ -157,6 +163,7 @@ class _Bench:
         left = _device_free() if self._backend.device.type == "cuda" else None
         return Measured(
             precision=self._backend.precision,
+            on_cpu=self._backend.device.type == "cpu",
             frames=sum(frames for frames, _, _ in self._calls),
             open_s=open_s,
             network_s=sum(wall for _, wall, _ in calls) / count,
@@ -171,6 +178,11 @@ class _Bench:
             notices=notices,
         )
 
+    @property
+    def _spent_s(self) -> float:
+        """Seconds that the network had so far."""
+        return sum(wall for _, wall, _ in self._calls)
+
     def _enlarge(self, run: Run, seconds: float) -> list[FramePair]:
         """The first frames of a run, one by one, with what they became; as time and memory allow."""
         sources = self._decoded(run)
@@ -183,7 +195,10 @@ class _Bench:
             self._calls.append((len(source), now - wall, now_cpu - cpu))
             kept += map(FramePair, source.split(1), enlarged.split(1))
             held += enlarged.nbytes
-            if len(kept) >= LEAST_FRAMES and (now - first >= seconds or held >= KEPT_BYTES):
+            done = len(kept) >= GOOD_FRAMES and now - first >= seconds
+            if len(kept) >= LEAST_FRAMES and (
+                done or held >= KEPT_BYTES or self._spent_s >= self._trial.seconds
+            ):
                 break
             wall, cpu = time.perf_counter(), time.process_time()
         return kept

@@ -55,6 +55,11 @@ def write_whole(path: Path, data: bytes) -> None:
             raise
 
 
+def existing_folder(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there: on whose disk it lies, or would."""
+    return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+
+
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk; Windows has no such call and needs none."""
     if os.name == "posix":
