@@ -101,6 +101,11 @@ def test_json_is_one_line_and_nothing_else(tmp_path: Path) -> None:
         (("upscale", "in.mp4", "out.mp4", "--sacle", "2"), 2, "--sacle"),
         (("models", "nonesuch"), 2, "no model is named"),
         (("info", "missing.mp4"), 1, "missing.mp4"),
+        (("plan", "missing.mp4"), 1, "missing.mp4"),
+        (("plan", "in.mp4", "out.png"), 2, "plan is about videos"),
+        (("plan", "in.mp4", "-"), 2, "a pipe cannot be looked at beforehand"),
+        (("plan", "in.mp4", "--seconds", "0"), 2, "--seconds must be above 0"),
+        (("upscale", "in.mp4", "out.mp4", "--fast", "--model", "srgan"), 2, "leave out one of --fast"),
     ],
 )
 def test_errors_are_one_line_with_the_right_code(

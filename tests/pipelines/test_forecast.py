@@ -134,3 +134,10 @@ def test_words_for_sizes_and_times() -> None:
         "3 h 12 min",
         "5 days",
     ]
+
+
+def test_a_folder_that_is_not_there_yet_is_no_hindrance(model: str, tmp_path: Path) -> None:
+    job = UpscaleConfig(CLIP, tmp_path / "new" / "out.mp4", scale=2, model=model, backend="cpu")
+    found = forecast(ForecastConfig(job, seconds=0.05))
+    assert found.folder == str(tmp_path) and found.free_bytes > 0
+    assert not (tmp_path / "new").exists()

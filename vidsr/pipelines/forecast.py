@@ -6,20 +6,20 @@ Nothing is kept: `vidsr info` says what would be done, this what it costs.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import torch
 
-from vidsr.config import BackendName, ForecastConfig, UpscaleConfig
+from vidsr.config import PIPE, BackendName, ForecastConfig, UpscaleConfig
 from vidsr.cores import usable_cores
 from vidsr.errors import BackendUnavailable, UsageError, VidsrError
 from vidsr.inference.backend import LADDER, choose_device, open_backend
 from vidsr.inference.speed import learn_speed
-from vidsr.models.weights import Weights, find_weights, preferred_models, registry
+from vidsr.models.weights import preferred_models, registry
 from vidsr.pipelines.apart import call_apart
 from vidsr.pipelines.forecast_report import Forecast, Way
-from vidsr.pipelines.geometry import plan_geometry
 from vidsr.pipelines.info import describe_plan
 from vidsr.pipelines.model_choice import Expected, choose_model
 from vidsr.pipelines.pictures import writes_pictures
@@ -43,50 +43,73 @@ def forecast(config: ForecastConfig, progress: Progress = silent) -> Forecast:
     and where not one of them can be tried.
     """
     job = replace(config.upscale, engine_build="never")  # an engine takes minutes to build
+    if PIPE in (job.input, job.output):
+        raise UsageError("a pipe cannot be looked at beforehand: plan with files")
     if writes_pictures(job.output):
         raise UsageError(f"{job.output}: is a picture; plan is about videos")
     with open_reader(job) as reader:
         plan, refusal = plan_anyhow(job, reader)
         runs = spread(reader.timeline)
-        decoded = look_at(reader, runs)
-        bench = _Bench(job, reader, plan, runs, decoded, config.seconds)
-        pairs = list(bench.pairs())
-        progress(Started("plan", len(pairs), "trials"))
-        refusals: dict[str, str] = {}
-        ways: list[Way] = []
-        for number, (weights, backend) in enumerate(pairs, start=1):
-            if backend not in refusals:
-                try:
-                    ways.append(bench.try_out(weights, backend))
-                    if ways[-1].backend == ways[0].backend:  # the ladder's first that works
-                        pixels = reader.info.height * reader.info.width / ways[-1].network_s
-                        learn_speed(weights, config.upscale, pixels)
-                except BackendUnavailable as error:
-                    refusals[backend] = str(error)
-                except (VidsrError, TimeoutError) as error:
-                    refusals[f"{weights.name} on {backend}"] = str(error)
-            progress(Advanced("plan", number))
-        progress(Finished("plan"))
-        if not ways:
-            raise VidsrError("; ".join(f"{name}: {reason}" for name, reason in refusals.items()))
+        bench = _Bench(job, reader, runs, look_at(reader, runs), config.seconds)
+        plans = _plans(job, reader, plan)
+        ways, refusals = _try_all(bench, plans, progress)
         ways = _with_choice(ways, job, reader)
         taken = next(way.model for way in ways if way.chosen)
-        weights = next(weights for weights, _ in pairs if weights.name == taken)
-        # What was measured takes the place of what was expected.
-        plan = replace(plan, weights=weights, expectation=None)
+        plan = next(plan for plan in plans if plan.weights.name == taken)
         folder = existing_folder(job.output.absolute().parent)
         return Forecast(
-            description=describe_plan(job, reader, plan, refusal),
+            # What was measured takes the place of what was expected.
+            description=describe_plan(job, reader, replace(plan, expectation=None), refusal),
             ways=tuple(ways),
             refusals=refusals,
             frames=reader.timeline.count,
-            sampled=decoded.frames,
+            sampled=bench.decoded.frames,
             places=len(runs),
-            unchanged=decoded.unchanged,
-            decode_s=decoded.seconds_a_frame,
+            unchanged=bench.decoded.unchanged,
+            decode_s=bench.decoded.seconds_a_frame,
             free_bytes=shutil.disk_usage(folder).free,
             folder=str(folder),
         )
+
+
+def _plans(job: UpscaleConfig, reader: Reader, plan: UpscalePlan) -> list[UpscalePlan]:
+    """The job with every model that the options leave open, the one it would take first."""
+    if job.model != "auto":
+        return [plan]
+    found = [plan]
+    for name in dict.fromkeys(entry.name for entry in registry()):
+        if name != plan.weights.name:
+            try:
+                found.append(plan_anyhow(replace(job, model=name), reader)[0])
+            except UsageError:
+                continue  # not at this factor, or not with this detail
+    return found
+
+
+def _try_all(
+    bench: _Bench, plans: Sequence[UpscalePlan], progress: Progress
+) -> tuple[list[Way], dict[str, str]]:
+    """Every plan on every backend that the options leave open; and why not, by what was not tried."""
+    backends = LADDER if bench.job.backend == "auto" else (bench.job.backend,)
+    ways: list[Way] = []
+    refusals: dict[str, str] = {}
+    progress(Started("plan", len(plans) * len(backends), "trials"))
+    for number, (plan, backend) in enumerate(product(plans, backends), start=1):
+        if backend not in refusals:
+            try:
+                ways.append(bench.try_out(plan, backend))
+            except BackendUnavailable as error:
+                refusals[backend] = str(error)
+            except (VidsrError, TimeoutError) as error:
+                refusals[f"{plan.weights.name} on {backend}"] = str(error)
+            else:
+                if backend == ways[0].backend:  # the ladder's first that works
+                    bench.learn(plan, ways[-1])
+        progress(Advanced("plan", number))
+    progress(Finished("plan"))
+    if not ways:
+        raise VidsrError("; ".join(f"{name}: {reason}" for name, reason in refusals.items()))
+    return ways, refusals
 
 
 @dataclass(frozen=True)
@@ -95,55 +118,36 @@ class _Bench:
 
     job: UpscaleConfig
     reader: Reader
-    plan: UpscalePlan
     runs: tuple[Run, ...]
     decoded: Decoded
     seconds: float
 
-    def pairs(self) -> Iterator[tuple[Weights, BackendName]]:
-        """Every model with every backend that the options leave open."""
-        backends = LADDER if self.job.backend == "auto" else (self.job.backend,)
-        for weights in self._models():
-            for backend in backends:
-                yield weights, backend
-
-    def _models(self) -> list[Weights]:
-        if self.job.model != "auto":
-            return [self.plan.weights]
-        factor = plan_geometry(self.job, self.reader.info, (1, 1)).factor
-        found = []
-        names = dict.fromkeys((self.plan.weights.name, *(entry.name for entry in registry())))
-        for name in names:
-            try:
-                found.append(find_weights(name, factor, detail=self.job.detail))
-            except UsageError:
-                continue  # not at this factor, or not with this detail
-        return found
-
-    def try_out(self, weights: Weights, backend: BackendName) -> Way:
-        """Measure one pair. Raises what the trial raises."""
+    def try_out(self, plan: UpscalePlan, backend: BackendName) -> Way:
+        """Measure one model on one backend. Raises what the trial raises."""
         job = replace(self.job, backend=backend)
         if backend in ("tensorrt", "cuda") and not torch.cuda.is_available():
-            open_backend(weights, job, silent)  # it refuses, without a process that loads PyTorch anew
-        plan = self.plan
-        trial = Trial(self.reader, self.runs, weights, job, plan.output, plan.encoding, self.seconds)
+            # It refuses, without a process that loads PyTorch anew only to say so.
+            open_backend(plan.weights, job, silent)
+        trial = Trial(
+            self.reader, self.runs, plan.weights, job, plan.output, plan.encoding, self.seconds
+        )
         patience_s = max(LEAST_PATIENCE_S, PATIENCE * self.seconds)
-        return self._way(weights, backend, call_apart(measure, trial, timeout_s=patience_s))
+        return self._way(plan, backend, call_apart(measure, trial, timeout_s=patience_s))
 
-    def _way(self, weights: Weights, backend: str, found: Measured) -> Way:
+    def learn(self, plan: UpscalePlan, way: Way) -> None:
+        """Let `--model auto` know from now on what was measured."""
+        pixels = self.reader.info.height * self.reader.info.width
+        learn_speed(plan.weights, self.job, pixels / way.network_s)
+
+    def _way(self, plan: UpscalePlan, backend: str, found: Measured) -> Way:
         timeline = self.reader.timeline
-        # All stages run at once: the slowest sets the pace, unless the cores have not time for all. How
-        # many there are for this job shows in what a network got that wants them all.
-        cores = found.network_cpu_s / found.network_s if found.on_cpu else usable_cores()
-        all_cpu_s = self.decoded.cpu_s_a_frame + found.network_cpu_s + found.encode_cpu_s
-        frame_s = max(self.decoded.seconds_a_frame, found.network_s, found.encode_s, all_cpu_s / cores)
-        frames, segments = self.plan.output.frame_count or timeline.count, len(self.plan.segments)
+        frame_s = self._frame_s(found)
+        frames, segments = plan.output.frame_count or timeline.count, len(plan.segments)
         video = segments * found.key_bytes + max(0, frames - segments) * found.other_bytes
-        whole = self.plan.source.stat().st_size
-        others = max(0, whole - timeline.bytes) if timeline.bytes else 0
+        others = max(0, plan.source.stat().st_size - timeline.bytes) if timeline.bytes else 0
         return Way(
-            model=weights.name,
-            scale=weights.scale,
+            model=plan.weights.name,
+            scale=plan.weights.scale,
             backend=backend,
             precision=found.precision,
             chosen=False,
@@ -158,6 +162,16 @@ class _Bench:
             device_bytes=found.device_bytes,
             notices=found.notices,
         )
+
+    def _frame_s(self, found: Measured) -> float:
+        """Seconds a frame of all stages at once.
+
+        The slowest of them sets the pace, unless the cores have not time for all. How many cores there
+        are for this job shows in what a network got that wants them all.
+        """
+        cores = found.network_cpu_s / found.network_s if found.on_cpu else usable_cores()
+        all_cpu_s = self.decoded.cpu_s_a_frame + found.network_cpu_s + found.encode_cpu_s
+        return max(self.decoded.seconds_a_frame, found.network_s, found.encode_s, all_cpu_s / cores)
 
 
 def _with_choice(ways: list[Way], job: UpscaleConfig, reader: Reader) -> list[Way]:
