@@ -80,6 +80,8 @@ def test_where_memory_is_short_another_shape_goes_on(monkeypatch: pytest.MonkeyP
     faults.clear()
     assert torch.equal(runner(large), enlarged(large))  # the shape that failed is prepared anew
     assert torch.equal(runner(small), enlarged(small))
+    with pytest.raises(EngineError, match="not in the profile"):  # not what was said before
+        runner(noise(4, 40, 48))
 
 
 def test_buffers_that_do_not_fit_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,7 +193,11 @@ def enlarge_pieces(
     def enlarge(pieces: Iterable[Piece]) -> Iterator[FramePair | Copied]:
         # One by one, not `upscaler.stream`: a frame shall not wait for those behind it.
         for piece in pieces:
-            yield piece if isinstance(piece, Copied) else FramePair(piece, upscaler(piece))
+            if isinstance(piece, Copied):
+                yield piece
+            else:
+                upscaler.begin_segment()  # nothing is ever begun again, so any frame will do
+                yield FramePair(piece, upscaler(piece))
 
     run_stages(
         read,

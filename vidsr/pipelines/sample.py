@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -154,7 +154,8 @@ def _open_ways(
     """All results' backends, open at once: each frame is then decoded once for all of them."""
     names = unique(_name(run, each) for run, each in zip(runs, weights, strict=True))
     for run, each, name in zip(runs, weights, names, strict=True):
-        backend = backends.enter_context(opener(each, run, progress))
+        # An engine that is there is used; to build one takes longer than these few frames in PyTorch.
+        backend = backends.enter_context(opener(each, replace(run, engine_build="never"), progress))
         free = free_bytes(backend.device)
         work = plan_work((info.height, info.width), backend, free, run.batch, run.tile)
         yield Way(name, each, backend, Upscaler(backend, work, rgb_color(info.color), size))
