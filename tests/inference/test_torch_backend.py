@@ -91,7 +91,7 @@ def test_a_variant_that_computes_something_else_is_never_taken(
         assert backend.tune(CALL) == "plain"
 
 
-@pytest.mark.parametrize("way", ["fast", "plain, as a graph"])
+@pytest.mark.parametrize("way", ["fast", "plain, as a graph", "fused"])
 def test_a_way_that_cannot_be_had_says_so(way: str, weights: Weights) -> None:
     with (
         TorchBackend(weights, torch.device("cpu")) as backend,

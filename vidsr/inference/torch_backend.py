@@ -140,7 +140,7 @@ class TorchBackend:
         """Compute in the variant of this name from now on. Raises BackendUnavailable."""
         try:
             variant = Variant.parse(way)
-            if variant.graph and self.device.type != "cuda":
+            if variant.needs_card and self.device.type != "cuda":
                 raise ValueError(f"{way!r} needs an NVIDIA card")
             self._replay = None
             shape = call.frames, call.height, call.width, 3
@@ -148,12 +148,12 @@ class TorchBackend:
             network = self._network(variant.form, call.dtype)
             if variant.graph:
                 self._replay = Replay(network, lr)
-            elif variant.form == "compiled":
+            elif self.device.type == "cuda" or variant.form == "compiled":
                 with torch.inference_mode():
                     network(lr)  # what can fail does so here
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()  # computed without a recording: the same kernels, one by one
-        except (ValueError, RuntimeError) as error:
+        except (ImportError, ValueError, RuntimeError) as error:
             raise BackendUnavailable(
                 f"the network cannot be computed as it was before on this machine ({error}); "
                 "begin anew with --restart"

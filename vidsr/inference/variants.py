@@ -28,6 +28,11 @@ class Variant:
     form: Form
     graph: bool = False  # all kernels of a call launched at once, as a CUDA graph: the same bits
 
+    @property
+    def needs_card(self) -> bool:
+        """Whether it runs on NVIDIA cards alone."""
+        return self.graph or self.form == "fused"
+
     def __str__(self) -> str:
         return self.form + GRAPH * self.graph
 
