@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from vidsr.pipelines import stages
 from vidsr.pipelines.stages import ByteQueue, StageClock, run_stages
 
 
@@ -91,6 +93,29 @@ def test_an_error_in_any_stage_ends_all_and_is_raised_once(stage: str) -> None:
     with pytest.raises(LookupError, match=stage):
         run_stages(failing_source, failing_transform, failing_sink, limit=100, clocks=clocks())
     assert threading.active_count() == before
+
+
+def test_a_stage_left_in_a_long_call_is_known_to_be_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever ends the process must see it: ending Python beneath it would abort."""
+    monkeypatch.setattr(stages, "STOP_WITHIN_S", 0.05)
+    leave = threading.Event()
+    within: list[threading.Thread] = []
+
+    def deep(items: Iterable[Parcel]) -> Iterator[Parcel]:
+        for parcel in items:
+            within.append(threading.current_thread())
+            time.sleep(0.1)  # the reader has ended: it is this stage that is waited for
+            signal.raise_signal(signal.SIGINT)  # Python handles it in the main thread, which waits
+            leave.wait(10)
+            yield parcel
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_stages(lambda: parcels(1), deep, lambda items: list(items), limit=20, clocks=clocks())
+        assert within[0].is_alive()
+    finally:
+        leave.set()
+    within[0].join()
 
 
 def test_clocks_count_work_and_not_waiting() -> None:

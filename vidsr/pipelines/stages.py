@@ -155,7 +155,7 @@ def run_stages(
         sink(timed(after, writing))
         writing.waiting()
 
-    def guarded(stage: Callable[[], None]) -> Callable[[], None]:
+    def guarded(stage: Callable[[], None], end: threading.Event) -> Callable[[], None]:
         def run() -> None:
             try:
                 stage()
@@ -164,25 +164,32 @@ def run_stages(
             except BaseException as error:
                 errors.append(error)
                 stop.set()
+            finally:
+                end.set()
 
         return run
 
+    # Not by joining: a join that Ctrl-C interrupts takes its thread for ended (CPython before 3.13), and
+    # whoever leaves the process would not know of a stage that is left behind.
+    ends = [threading.Event() for _ in clocks]
     threads = [
-        threading.Thread(target=guarded(stage), name=clock.name, daemon=True)
-        for stage, clock in zip((read, work, write), clocks, strict=True)
+        threading.Thread(target=guarded(stage, end), name=clock.name, daemon=True)
+        for stage, end, clock in zip((read, work, write), ends, clocks, strict=True)
     ]
     for thread in threads:
         thread.start()
     try:
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(timeout=0.2)  # a join without a limit would not see Ctrl-C everywhere
+        for end in ends:
+            while not end.wait(timeout=0.2):  # one without a limit would not see Ctrl-C everywhere
+                pass
     except BaseException:
         stop.set()
         deadline = time.monotonic() + STOP_WITHIN_S
-        for thread in threads:
-            thread.join(timeout=max(0.0, deadline - time.monotonic()))
+        for end in ends:
+            end.wait(timeout=max(0.0, deadline - time.monotonic()))
         raise
+    for thread in threads:
+        thread.join()
     if errors:
         raise errors[0]
 
