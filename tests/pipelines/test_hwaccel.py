@@ -13,7 +13,7 @@ from tests.synthetic import make_video
 from tests.video.pretend_card import PretendCard, pretend
 from tests.video.test_card import Failing
 from vidsr.config import EncodeConfig, UpscaleConfig
-from vidsr.errors import BackendUnavailable, UsageError
+from vidsr.errors import InputError, UsageError
 from vidsr.pipelines import upscale_plan
 from vidsr.pipelines.info import describe
 from vidsr.pipelines.upscale import UpscaleReport, upscale_video
@@ -112,7 +112,7 @@ def test_info_says_what_decodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_what_cannot_be_had_is_refused_by_name(tmp_path: Path) -> None:
     source = make_video(tmp_path / "a.mpg", frames=2)
-    with pytest.raises(BackendUnavailable, match="--hwaccel cuda: decoders of mpeg2video"):
+    with pytest.raises(InputError, match="--hwaccel cuda: decoders of mpeg2video"):
         open_reader(UpscaleConfig(source, tmp_path / "b.mp4", hwaccel="cuda"))
     with pytest.raises(UsageError, match="is for videos"):
         open_reader(UpscaleConfig(tmp_path / "%03d.png", tmp_path / "b.mp4", hwaccel="cuda"))

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from tests.synthetic import corrupt, make_video
 from tests.video.pretend_card import PretendCard, pretend
-from vidsr.errors import BackendUnavailable
+from vidsr.errors import BackendUnavailable, InputError
 from vidsr.frames import FrameBatch
 from vidsr.video import card as card_module
 from vidsr.video.card import find_card
@@ -106,7 +106,7 @@ def test_a_card_that_gives_something_else_is_not_taken(
     assert len(reader.notices) == 1
     assert reason in reader.notices[0]
     assert same(frames_of(reader), frames_of(VideoReader(path)))
-    with pytest.raises(BackendUnavailable, match=f"a.mp4: --hwaccel cuda: .*{reason}"):
+    with pytest.raises(InputError, match=f"a.mp4: --hwaccel cuda: .*{reason}"):
         VideoReader(path, hwaccel="cuda", card=card)
 
 

@@ -37,7 +37,7 @@ bits at the top of sixteen (libavcodec/nvdec.c)."""
 
 
 class CardFailed(Exception):
-    """Not an error yet: the card refused something, and the software decoder must say what it is."""
+    """Not an error yet: a card cannot decode this stream, or this piece of it, and software does."""
 
 
 class CardDecoding(Decoding):
@@ -100,23 +100,21 @@ def check_card(
 ) -> None:
     """See that a card decodes a stream as software does: really, and to the bit.
 
-    `expected` are the first frames of the software decoder. Raises BackendUnavailable with the reason.
+    `expected` are the first frames of the software decoder. Raises CardFailed with the reason, and
+    BackendUnavailable where there is no card for any stream.
     """
     codec = av.Codec(info.codec, "r").canonical_name
     if codec not in EXACT_CODECS:
-        raise BackendUnavailable(f"decoders of {codec} need not agree to the bit")
+        raise CardFailed(f"decoders of {codec} need not agree to the bit")
     if info.pixel_format not in FROM_CARD:
-        raise BackendUnavailable(f"cards are asked for 4:2:0 of 8 or 10 bits, not {info.pixel_format}")
+        raise CardFailed(f"cards are asked for 4:2:0 of 8 or 10 bits, not {info.pixel_format}")
     find_card()
-    try:
-        with open_card() as decoding:
-            given = decoding.frames()
-            for number, frame in enumerate(expected):
-                found = next(given, None)
-                if found is None or not _same(found, frame):
-                    raise BackendUnavailable(f"the card does not give frame {number} as software does")
-    except CardFailed as error:
-        raise BackendUnavailable(str(error)) from error
+    with open_card() as decoding:
+        given = decoding.frames()
+        for number, frame in enumerate(expected):
+            found = next(given, None)
+            if found is None or not _same(found, frame):
+                raise CardFailed(f"the card does not give frame {number} as software does")
 
 
 def find_card() -> None:

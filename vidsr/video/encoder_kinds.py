@@ -100,7 +100,7 @@ _NVENC = EncoderKind(
     options={"rc": "vbr", "b": "0"},  # the quality alone decides, not FFmpeg's 2 Mbit/s
     alpha=False,
     # It takes more, and makes 4:2:0 of packed RGB and ten bits of sixteen (libavcodec/nvenc.c).
-    formats=("yuv420p", "p010le", "yuv444p", "yuv444p10msble", "gbrp", "gbrp10msble"),
+    formats=("yuv420p", "nv12", "p010le", "yuv444p", "yuv444p10msble", "gbrp", "gbrp10msble"),
     on_card=True,
 )
 

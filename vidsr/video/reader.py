@@ -59,8 +59,9 @@ class VideoReader:
         are the same with either. `card` opens it.
 
         Raises:
-            InputError: the file is not there, is not a video, or nothing in it can be decoded.
-            BackendUnavailable: no card decodes it, and `hwaccel` is "cuda".
+            InputError: the file is not there, is not a video, or nothing in it can be decoded; or
+                `hwaccel` is "cuda", and a card cannot decode this one.
+            BackendUnavailable: `hwaccel` is "cuda", and there is no card.
         """
         self.path = path
         self.errors = 0  # packets and frames found damaged by `batches` so far
@@ -230,13 +231,13 @@ class VideoReader:
         """Whether a card decodes the stream as software decoded its `first` frames."""
         try:
             if self.timeline.corrupt:
-                raise BackendUnavailable("the file is damaged, and decoders differ in mending it")
+                raise CardFailed("the file is damaged, and decoders differ in mending it")
             check_card(self.info, self._card, first)
-        except BackendUnavailable as reason:
+        except (BackendUnavailable, CardFailed) as reason:
             if hwaccel == "cuda":
-                raise BackendUnavailable(
-                    f"{self.path}: --hwaccel cuda: {reason}; leave it out"
-                ) from reason
+                here = isinstance(reason, CardFailed)  # of this file, not of the machine
+                told = f"{self.path}: --hwaccel cuda: {reason}; leave it out"
+                raise (InputError if here else BackendUnavailable)(told) from reason
             self.notices.append(f"decoding in software: {reason}")
             return False
         return True
