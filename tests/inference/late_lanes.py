@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -35,10 +36,13 @@ class LateLanes:
         self.log.append("up")
         return tuple(plane.clone() for plane in planes)
 
-    def computing(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def computing(self) -> Iterator[None]:
         self._within = True
-        return nullcontext()
+        yield
+        self._within = False
 
     def down(self, planes: Planes) -> Arrival:
+        assert self._within, "and down behind it"
         assert all(plane.device == torch.device("cpu") for plane in planes)
         return LateArrival(planes, self.log)

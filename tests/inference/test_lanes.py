@@ -48,6 +48,19 @@ def test_an_upscaler_gives_the_same_whatever_is_on_its_way(slots: int, depth: in
     assert lanes.log.index("down") >= slots  # so many went up before the first came down
 
 
+def test_a_lack_of_memory_with_several_on_their_way_costs_no_frame() -> None:
+    color = ColorSpec()
+    batches = [frames(count, 60, 60, color) for count in (2, 2, 1, 2)]
+    backend = NearestBackend(2, most_pixels=60 * 60)
+    upscaler = Upscaler(backend, WorkPlan(2, None), color, lanes=LateLanes())
+    found = list(upscaler.stream(batches))
+    assert upscaler.plan == WorkPlan(1, None)
+    for batch, mine in zip(batches, found, strict=True):
+        whole = Upscaler(NearestBackend(2), WorkPlan(2, None), color)(batch)
+        assert mine.pts == batch.pts
+        assert all(map(torch.equal, mine.planes, whole.planes))
+
+
 @pytest.mark.gpu
 def test_a_card_mixes_nothing_up() -> None:
     lanes = CudaLanes(require_gpu())

@@ -52,13 +52,10 @@ def try_out(
     turns: dict[Variant, Run] = {}
     for variant in variants:
         try:
-            run = open_variant(variant)
-            call_s(run, lr)  # the first one still allocates, or compiles
-            times[variant] = call_s(run, lr)
             if lr.device.type == "cpu":
-                turns[variant] = run
+                turns[variant] = _warmed(open_variant, variant, lr)
             else:
-                _repeat({variant: run}, lr, times)
+                _repeat({variant: _warmed(open_variant, variant, lr)}, lr, times)
         except (torch.OutOfMemoryError, OutOfMemory):
             refused[variant] = "does not fit into memory"
         except Exception as error:  # compilers raise what they like, and a trial must not end a run
@@ -67,12 +64,20 @@ def try_out(
     return Trial({variant: 1000 * seconds for variant, seconds in times.items()}, refused)
 
 
+def _warmed(open_variant: Callable[[Variant], Run], variant: Variant, lr: Tensor) -> Run:
+    run = open_variant(variant)
+    run(lr)  # the first call still allocates, or compiles
+    return run
+
+
 def _repeat(turns: Mapping[Variant, Run], lr: Tensor, times: dict[Variant, float]) -> None:
-    """Call all in turn, TRIAL_S for each, and keep the least time of each in `times`."""
+    """Call all in turn, TRIAL_S for each and once at least, and keep the least time of each."""
     end = time.perf_counter() + TRIAL_S * len(turns)
-    while time.perf_counter() < end:
+    while turns:
         for variant, run in turns.items():
-            times[variant] = min(times[variant], call_s(run, lr))
+            times[variant] = min(times.get(variant, float("inf")), call_s(run, lr))
+        if time.perf_counter() >= end:
+            break
 
 
 def call_s(run: Run, lr: Tensor) -> float:
