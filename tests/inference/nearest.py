@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Self
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vidsr.config import UpscaleConfig
-from vidsr.errors import OutOfMemory
+from vidsr.errors import OutOfMemory, VidsrError
 from vidsr.inference.backend import SizeLimits
 from vidsr.models.weights import Weights
 from vidsr.progress import Progress
@@ -53,3 +54,30 @@ class NearestBackend:
 def open_nearest(weights: Weights, config: UpscaleConfig, progress: Progress) -> NearestBackend:
     """Open it as `open_backend` would; a name that other processes can import."""
     return NearestBackend(weights.scale)
+
+
+class PacedBackend(NearestBackend):
+    """As slow as a network, so that something can happen to a run in its middle."""
+
+    def __call__(self, lr: Tensor) -> Tensor:
+        """Repeat pixels, 20 ms for each frame."""
+        time.sleep(0.02 * lr.shape[0])
+        return super().__call__(lr)
+
+
+def open_paced(weights: Weights, config: UpscaleConfig, progress: Progress) -> PacedBackend:
+    """Open the slow one."""
+    return PacedBackend(weights.scale)
+
+
+class FailingBackend(NearestBackend):
+    """Opens well, and fails at every frame."""
+
+    def __call__(self, lr: Tensor) -> Tensor:
+        """Raises VidsrError."""
+        raise VidsrError("too bright")
+
+
+def open_failing(weights: Weights, config: UpscaleConfig, progress: Progress) -> FailingBackend:
+    """Open the one that fails."""
+    return FailingBackend(weights.scale)

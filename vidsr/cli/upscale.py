@@ -73,6 +73,22 @@ def upscale(
             show_default="one device, this process",
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="A Ray cluster: auto, ray://HOST:PORT, or local.", show_default="this machine"
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="How many workers of the cluster.", show_default="all it has room for"),
+    ] = None,
+    cpus_per_worker: Annotated[
+        int | None,
+        typer.Option(
+            help="Cores for each of them.", show_default="a machine's, or its share for a card"
+        ),
+    ] = None,
     allow_mixed: Annotated[
         bool,
         typer.Option("--allow-mixed", help="Devices of several kinds: last bits of frames may differ."),
@@ -154,6 +170,9 @@ def upscale(
             ),
             crew=CrewConfig(
                 devices=tuple(devices.split(",")) if devices is not None else (),
+                cluster=cluster,
+                workers=workers,
+                cpus_per_worker=cpus_per_worker,
                 allow_mixed=allow_mixed,
             ),
         )

@@ -10,15 +10,19 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from vidsr.config import UpscaleConfig
+from vidsr.config import PIPE, UpscaleConfig
+from vidsr.errors import BackendUnavailable, UsageError
 from vidsr.models.weights import Weights
 from vidsr.pipelines.ability import Ability
 from vidsr.pipelines.ledger import Ledger
 from vidsr.pipelines.manner import Manner, Material
+from vidsr.pipelines.pictures import writes_pictures
 from vidsr.pipelines.segment import Reader, Segment
 from vidsr.pipelines.worker import BackendOpener, Orders, Worker
 from vidsr.progress import Progress
 from vidsr.video.job import Job
+from vidsr.video.sequences import is_sequence
+from vidsr.video.stills import is_still
 
 
 class Crew(Protocol):
@@ -58,8 +62,31 @@ def call_crew(
     weights: Weights, config: UpscaleConfig, progress: Progress, opener: BackendOpener
 ) -> Crew:
     """The crew that the options ask for; entering it opens the backends."""
+    if config.crew.cluster is not None:
+        try:
+            from vidsr.pipelines.cluster import ClusterCrew
+        except ImportError as error:
+            raise BackendUnavailable(
+                f"--cluster needs Ray: install vidsr with its extra [ray] ({error})"
+            ) from error
+        return ClusterCrew(weights, config, progress, opener)
     if config.crew.devices:
         from vidsr.pipelines.devices import DeviceCrew
 
         return DeviceCrew(weights, config, progress, opener)
     return Worker(opener(weights, config, progress))
+
+
+def check_crew(config: UpscaleConfig) -> None:
+    """Raise UsageError for what several processes cannot do together; looks at the options alone."""
+    if not config.crew.several:
+        return
+    option = "--devices" if config.crew.cluster is None else "--cluster"
+    if PIPE in (config.input, config.output):
+        raise UsageError(f"{PIPE}: a pipe has one process at its end: leave out {option}")
+    if writes_pictures(config.output):
+        raise UsageError(f"{config.output}: pictures are made by one process: leave out {option}")
+    if config.crew.cluster is not None and (is_still(config.input) or is_sequence(config.input)):
+        raise UsageError(
+            f"{config.input}: pieces of a video can travel, pictures not: leave out {option}"
+        )

@@ -8,10 +8,10 @@ from dataclasses import asdict, replace
 from itertools import groupby
 
 from vidsr.config import PIPE, UpscaleConfig
-from vidsr.errors import InputError, OutputError, UsageError
+from vidsr.errors import InputError, OutputError
 from vidsr.inference.backend import open_backend
 from vidsr.pipelines.capture import upscale_from_pipe
-from vidsr.pipelines.crew import Crew, call_crew
+from vidsr.pipelines.crew import Crew, call_crew, check_crew
 from vidsr.pipelines.ledger import Ledger
 from vidsr.pipelines.manner import Manner, Material
 from vidsr.pipelines.pictures import upscale_to_pictures, writes_pictures
@@ -48,6 +48,7 @@ def upscale_video(
     A run that is stopped at any moment leaves a job folder beside the output, from which the same call
     goes on. Raises VidsrError with one line for the user.
     """
+    check_crew(config)
     check_paths(config)
     check_report_path(config)
     notes = Notes(progress)
@@ -67,10 +68,6 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
     began = time.perf_counter()
     with open_reader(config) as reader:
         if writes_pictures(config.output):
-            if config.crew.several:
-                raise UsageError(
-                    f"{config.output}: pictures are made by one process; leave out --devices"
-                )
             return upscale_to_pictures(config, reader, progress, opener)
         plan = plan_upscale(config, reader)
         for text in plan.notices:

@@ -174,6 +174,11 @@ class Job:
         put_in_place(draft, self.segment_path(index))
         put_in_place(record_path(draft), record_path(self.segment_path(index)))
 
+    def keep(self, index: int, data: bytes, record: SegmentRecord) -> None:
+        """Make a segment out of the content of its file, made elsewhere, and its record."""
+        write_whole(self.segment_path(index), data)
+        record.save(record_path(self.segment_path(index)))
+
     def finished(self, index: int) -> SegmentRecord | None:
         """The record of a segment that is whole, or None where it must be (re)done.
 
