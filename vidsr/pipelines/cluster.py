@@ -297,6 +297,8 @@ class ClusterCrew:
 def _connect(address: str) -> None:
     """Join a cluster, or start one here, and keep Ray's own words from the user."""
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    # A lost machine is told with thirty lines of its log, on standard output; there is no switch for it.
+    ray._private.worker.print_to_stdstream = lambda data, ignore_prefix: None
     before = signal.getsignal(signal.SIGTERM)
     try:
         if ":" in address:  # Ray would try for minutes
