@@ -192,3 +192,9 @@ def test_what_a_cluster_does_not_do(tmp_path: Path, source: str, target: str, sa
     paths = [Path(name) if name == "-" else tmp_path / name for name in (source, target)]
     with pytest.raises(UsageError, match=said):
         upscale_video(UpscaleConfig(*paths, crew=CrewConfig(cluster="local")), silent)
+
+
+def test_a_preview_of_other_machines_is_refused(tmp_path: Path) -> None:
+    crew = CrewConfig(cluster="local")
+    with pytest.raises(UsageError, match="--preview shows what this machine computes"):
+        upscale_video(UpscaleConfig(BUNNY, tmp_path / "out.mp4", crew=crew, preview=True), silent)

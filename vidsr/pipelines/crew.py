@@ -90,3 +90,5 @@ def check_crew(config: UpscaleConfig) -> None:
         raise UsageError(
             f"{config.input}: pieces of a video can travel, pictures not: leave out {option}"
         )
+    if config.crew.cluster is not None and config.preview:
+        raise UsageError("--preview shows what this machine computes: leave it out, or --cluster")

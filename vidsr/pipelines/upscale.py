@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from itertools import groupby
 
 from vidsr.config import PIPE, UpscaleConfig
-from vidsr.errors import InputError, OutputError
+from vidsr.errors import InputError, OutputError, UsageError
 from vidsr.inference.backend import open_backend
 from vidsr.pipelines.capture import upscale_from_pipe
 from vidsr.pipelines.crew import Crew, call_crew, check_crew
