@@ -117,11 +117,17 @@ def test_looking_builds_nothing() -> None:
 def test_a_size_may_do_without_its_engine() -> None:
     """It is open all the same, and must be closed with the others."""
     builder = Builder()
-    shelf = EngineShelf(lambda size: f"stored {size}", builder, "background", silent)
+    events: list[Event] = []
+    shelf = EngineShelf(lambda size: f"stored {size}", builder, "background", events.append)
     assert shelf.look(SIZE) == "stored 320x180"
-    shelf.do_without(SIZE)
+    assert events == []
+    for _ in range(2):
+        shelf.do_without(SIZE)
     assert shelf(SIZE) is None
     assert builder.calls == 0
+    assert [event.text for event in events if isinstance(event, Notice)] == [
+        "the TensorRT engine for 320x180 is not used: this job was begun without"
+    ]
     assert shelf.close() == ["stored 320x180"]
 
 

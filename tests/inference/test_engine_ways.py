@@ -13,7 +13,7 @@ from vidsr.inference.backend import Call, Renewable, Tunable
 from vidsr.inference.engine_key import ShapeRange
 from vidsr.inference.skipping import Skipper
 from vidsr.inference.upscaler import Upscaler, WorkPlan
-from vidsr.progress import silent
+from vidsr.progress import Event, Notice, silent
 
 CALL = Call(1, 10, 12, torch.uint8)
 LR = torch.full((1, 10, 12, 3), 200, dtype=torch.uint8)
@@ -67,8 +67,13 @@ def test_a_run_that_goes_on_takes_the_engine_that_was_built_meanwhile() -> None:
 
 def test_pytorch_to_the_end_stays_so_whatever_the_store_has_by_then() -> None:
     workshop = Workshop()
-    backend = workshop.backend("never", silent)
+    events: list[Event] = []
+    backend = workshop.backend("never", events.append)
     assert backend.tune(CALL) == "pytorch plain"
+    backend.use("pytorch plain", CALL)
+    assert not black(backend)
+    told = [event.text for event in events if isinstance(event, Notice)]
+    assert told == ["no TensorRT engine for 12x10; PyTorch takes its place"]
     later = stored()
     backend = later.backend("background", silent)
     backend.tune(CALL)  # as each run does, before it hears what the first one chose

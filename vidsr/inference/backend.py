@@ -107,14 +107,19 @@ class Tunable(Protocol):
     def tune(self, call: Call) -> str:
         """Name of the fastest way for such calls here: found out once, then remembered."""
 
-    def try_ways(self, call: Call) -> Trial:
-        """Time of every way for such calls, measured now."""
-
     def use(self, way: str, call: Call) -> None:
         """Compute in this way from now on, and be ready for such calls; others are taken too.
 
         Raises BackendUnavailable where it cannot be had on this machine.
         """
+
+
+@runtime_checkable
+class Measurable(Tunable, Protocol):
+    """A backend whose ways can be timed beside each other."""
+
+    def try_ways(self, call: Call) -> Trial:
+        """Time of every way for such calls, measured now."""
 
 
 @runtime_checkable

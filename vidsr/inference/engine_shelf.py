@@ -65,7 +65,10 @@ class EngineShelf(Generic[SizeT, EngineT]):
         """Frames of a size have no engine from now on, and get none."""
         engine = self._engines.get(size)
         if engine is not None:
+            self._say(f"the TensorRT engine for {size} is not used: this job was begun without")
             self._unused.append(engine)
+        elif size not in self._engines:
+            self._say(f"no TensorRT engine for {size}; PyTorch takes its place")
         self._engines[size] = None
 
     def take_over(self) -> bool:
@@ -90,8 +93,7 @@ class EngineShelf(Generic[SizeT, EngineT]):
 
     def _begin(self, size: SizeT) -> None:
         if self.when == "never":
-            self._say(f"no TensorRT engine for {size}; PyTorch takes its place")
-            self._engines[size] = None
+            self.do_without(size)
         elif self.when == "wait":
             self._engines[size] = self._attempt(self._build, size)
         else:

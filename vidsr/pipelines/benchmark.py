@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from vidsr.config import BenchmarkConfig, UpscaleConfig
-from vidsr.inference.backend import Backend, Tunable, open_backend
+from vidsr.inference.backend import Backend, Measurable, open_backend
 from vidsr.inference.torch_backend import DTYPES
 from vidsr.inference.tuning import Trial
 from vidsr.models.operations import operations_a_pixel
@@ -67,7 +67,7 @@ def benchmark(config: BenchmarkConfig, progress: Progress = silent) -> Benchmark
                 together = bench.together(end_pts)
                 device_bytes = _device_bytes(backend.device)
                 trial = Trial({}, {})
-                if config.compare and isinstance(backend, Tunable):
+                if config.compare and isinstance(backend, Measurable):
                     call = manner.work.usual_call(material.size, material.source, material.target)
                     trial = backend.try_ways(call)
                 rates = _rates(backend)

@@ -3,7 +3,7 @@
 FFmpeg decodes on the card in a CUDA context of its own, and frames come down into main memory: FFmpeg
 does not share PyTorch's context once that is active (`cuda_context_init` in libavutil/hwcontext_cuda.c
 wants it with other flags), and deinterlacing and what judges the result look at frames there anyway.
-A frame down and up again is 1.4 MB at 1280x720, a thousandth of a second of PCIe traffic in seven.
+A frame of 1280x720 is 1.4 MB, a twentieth of a millisecond of PCIe each way.
 """
 
 from __future__ import annotations
