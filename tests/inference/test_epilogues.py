@@ -108,9 +108,9 @@ def test_frames_of_bytes(
         levels = levels + lr.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
     expected = levels.clamp(0, 255).round().to(torch.uint8)
     order = kernels.sub_pixel_order(3 * factor**2, factor).to(DEVICE)
-    found = kernels.finish(
-        sub_pixels(kernels, x, factor), bias[order], factor, 255.0, torch.uint8, lr if skip else None
-    )
+    padded = functional.pad(sub_pixels(kernels, x, factor), (0, 0, 0, 0, 0, 4), value=99.0)
+    padded = padded.contiguous(memory_format=torch.channels_last)
+    found = kernels.finish(padded, bias[order], factor, 255.0, torch.uint8, lr if skip else None)
     assert found.is_contiguous()
     assert torch.equal(found, expected)
 
@@ -167,7 +167,7 @@ kernels = {
     ),
     epilogues._finish: (
         dict(x=half, bias=single, lr=byte, out=byte, pixels=count, width=count, white="fp32"),
-        dict(FACTOR=2, SCALE=4, SKIP=True, BYTES=True, PIXELS_A_TILE=256, CHANNELS_A_TILE=16),
+        dict(STRIDE=16, FACTOR=2, SCALE=4, SKIP=True, BYTES=True, PIXELS_A_TILE=256, CHANNELS_A_TILE=16),
     ),
 }
 for kernel, (types, constants) in kernels.items():

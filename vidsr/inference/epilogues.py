@@ -85,6 +85,7 @@ def _finish(
     pixels: tl.tensor,
     width: tl.tensor,
     white: tl.tensor,
+    STRIDE: tl.constexpr,  # noqa: N803
     FACTOR: tl.constexpr,  # noqa: N803
     SCALE: tl.constexpr,  # noqa: N803
     SKIP: tl.constexpr,  # noqa: N803
@@ -96,7 +97,7 @@ def _finish(
     pixel = tl.program_id(0).to(tl.int64) * PIXELS_A_TILE + tl.arange(0, PIXELS_A_TILE)[:, None]
     channel = tl.arange(0, CHANNELS_A_TILE)[None, :]
     inside = (pixel < pixels) & (channel < CHANNELS)
-    value = tl.load(x + pixel * CHANNELS + channel, mask=inside).to(tl.float32)
+    value = tl.load(x + pixel * STRIDE + channel, mask=inside).to(tl.float32)
     value += tl.load(bias + channel, mask=channel < CHANNELS)
     place = channel // 3
     colour = channel % 3
@@ -151,15 +152,16 @@ def finish(
 ) -> Tensor:
     """Frames (N, factor*h, factor*w, 3) from the last convolution's bare result, clamped to [0, white].
 
-    `x` is (N, 3 * factor**2, h, w) channels-last in sub-pixel order, `bias` (3 * factor**2,) fp32.
+    `x` is (N, 3 * factor**2, h, w) channels-last in sub-pixel order, `bias` (3 * factor**2,) fp32; more
+    channels behind these are not looked at.
     `skip`, where the network adds its input, is that input: (N, H, W, 3) frames, dense, of which each
     pixel is repeated to the output's size. uint8 `dtype` rounds to the nearest, ties to even.
     """
-    count, _, height, width = x.shape
+    count, channels, height, width = x.shape
     out = torch.empty((count, height * factor, width * factor, 3), dtype=dtype, device=x.device)
     pixels = count * height * width
     source, scale = (x, 1) if skip is None else (skip, width * factor // skip.shape[2])
-    options = factor, scale, skip is not None, dtype == torch.uint8
+    options = channels, factor, scale, skip is not None, dtype == torch.uint8
     _launch(_finish, x, pixels, bias, source, out, pixels, width, white, *options)
     return out
 

@@ -12,6 +12,10 @@ from vidsr.inference import epilogues
 from vidsr.inference.rewrites import BYTE_WHITE, Depth, RewrittenGenerator
 from vidsr.models.generator import Generator, ResidualBlock
 
+ALIGNMENT = 8
+"""Tensor cores take fp16 channels by so many; what is no multiple of it may fall back to other units.
+NVIDIA, "Convolutional Layers User's Guide", section "Channels In And Out"."""
+
 
 class FusedNetwork(nn.Module):
     """A rewritten generator from frames to frames: each convolution and one pass over its result.
@@ -33,7 +37,9 @@ class FusedNetwork(nn.Module):
         exact = RewrittenGenerator(
             copy.deepcopy(generator).double(), white_in=self.white, white_out=self.white
         )
-        self.head = Activated(exact.head, exact.head_act, dtype)
+        # The three colours at either end are filled up with channels of zeros.
+        self.inputs = ALIGNMENT
+        self.head = Activated(exact.head, exact.head_act, dtype, inputs=self.inputs)
         if config.body == "residual":
             blocks: list[nn.Module] = [Block(block, dtype) for block in exact.body]
         else:
@@ -45,14 +51,15 @@ class FusedNetwork(nn.Module):
         self.body_conv = None if exact.body_conv is None else Bare(exact.body_conv, dtype)
         self.upsample = nn.Sequential(*_stages(exact.upsample, dtype))
         self.factor: int = exact.shuffle.upscale_factor
-        self.tail = Bare(exact.tail, dtype, self.factor)
+        sub_pixels = 3 * self.factor**2
+        self.tail = Bare(exact.tail, dtype, self.factor, outputs=sub_pixels + -sub_pixels % ALIGNMENT)
         self.input_skip = config.input_skip
         self.eval().requires_grad_(False)
 
     def forward(self, lr: Tensor) -> Tensor:
         """Enlarge (N, h, w, 3) frames."""
-        pixels = lr.to(self.dtype).permute(0, 3, 1, 2)
-        shallow = self.head(pixels)
+        pixels = functional.pad(lr.to(self.dtype), (0, self.inputs - 3))
+        shallow = self.head(pixels.permute(0, 3, 1, 2))
         deep = self.body(shallow)
         if self.body_conv is not None:
             deep = epilogues.add(self.body_conv(deep), self.body_conv.bias, shallow)
@@ -71,12 +78,24 @@ class Bare(nn.Module):
 
     bias: Tensor
 
-    def __init__(self, conv: nn.Module, dtype: torch.dtype, factor: int = 1) -> None:
+    def __init__(
+        self,
+        conv: nn.Module,
+        dtype: torch.dtype,
+        factor: int = 1,
+        *,
+        inputs: int | None = None,
+        outputs: int | None = None,
+    ) -> None:
+        """`inputs` and `outputs` are channels to fill up to, with weights of zero; None: none more."""
         super().__init__()
         assert isinstance(conv, nn.Conv2d)
         assert conv.bias is not None  # every convolution of the generator has one
         order = epilogues.sub_pixel_order(conv.out_channels, factor).to(conv.weight.device)
+        more_in = (inputs or conv.in_channels) - conv.in_channels
+        more_out = (outputs or conv.out_channels) - conv.out_channels
         weight = conv.weight.detach()[order].to(dtype)
+        weight = functional.pad(weight, (0, 0, 0, 0, 0, more_in, 0, more_out))
         self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
         # fp32: it is added there.
         self.register_buffer("bias", conv.bias.detach()[order].float())
@@ -84,7 +103,7 @@ class Bare(nn.Module):
         self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in, h, w) to (N, out, h, w), channels-last, without the bias."""
+        """(N, inputs, h, w) to (N, outputs, h, w), channels-last, without the bias."""
         bare = functional.conv2d(x, self.weight, padding=self.padding)
         return bare.contiguous(memory_format=torch.channels_last)
 
@@ -94,9 +113,17 @@ class Activated(nn.Module):
 
     slopes: Tensor
 
-    def __init__(self, conv: nn.Module, act: nn.Module, dtype: torch.dtype, factor: int = 1) -> None:
+    def __init__(
+        self,
+        conv: nn.Module,
+        act: nn.Module,
+        dtype: torch.dtype,
+        factor: int = 1,
+        *,
+        inputs: int | None = None,
+    ) -> None:
         super().__init__()
-        self.conv = Bare(conv, dtype, factor)
+        self.conv = Bare(conv, dtype, factor, inputs=inputs)
         channels = len(self.conv.bias)
         order = epilogues.sub_pixel_order(channels, factor)
         slopes = slopes_of(act, channels)
