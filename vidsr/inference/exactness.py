@@ -9,12 +9,16 @@ very sizes, before anything is built on it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from vidsr.inference.backend import Backend
 from vidsr.inference.tiling import Tile, upscale_into
+
+PLACES = 67
+"""Places in memory that are tried: more than a vector has, on any processor, and no multiple of it."""
 
 
 def exact_alone(backend: Backend, shape: torch.Size, dtype: torch.dtype) -> bool:
@@ -38,6 +42,27 @@ def exact_in_tiles(
         tile.place(torch.zeros_like(pieces), pieces, backend.scale)
     upscale_into(pieces, noise, backend, tiles)
     return torch.equal(pieces, whole)
+
+
+@cache
+def exact_anywhere(device: torch.device) -> bool:
+    """Whether PyTorch's arithmetic gives the same bits wherever in memory a value lies.
+
+    Most values go through vector instructions, the last few of a tensor one by one; a product and a sum
+    may be rounded together in one of them and apart in the other.
+    """
+    x = _noise(torch.Size((PLACES, PLACES)), torch.float32, device)
+    y = x.t().contiguous()
+
+    def mixed(a: Tensor, b: Tensor) -> Tensor:
+        return torch.add(a, b, alpha=0.7152).sub_(b * 0.0722).mul_(219 / 255).sub_(a, alpha=1 / 48)
+
+    whole = mixed(x, y)
+    return all(
+        torch.equal(mixed(x[start:, start:], y[start:, start:]), whole[start:, start:])
+        and torch.equal(mixed(x[:, start], y[:, start]), whole[:, start])
+        for start in range(PLACES)
+    )
 
 
 def _noise(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -50,3 +50,8 @@ class Passage:
         if self.target.alpha:
             planes = (*planes, color.resize_alpha(there, self.target, (sr.shape[1], sr.shape[2])))
         return planes
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether each sample of `planes` follows from the RGB around it: nothing resized, no alpha."""
+        return self.size is None and not self.target.alpha

@@ -20,10 +20,11 @@ from vidsr.errors import OutOfMemory
 from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.inference.backend import Backend
 from vidsr.inference.changes import BLOCK, Blocks, changed_blocks, same_frame, within
-from vidsr.inference.exactness import exact_alone, exact_in_tiles
+from vidsr.inference.exactness import exact_alone, exact_anywhere, exact_in_tiles
 from vidsr.inference.lanes import Planes
 from vidsr.inference.passage import Passage
 from vidsr.inference.tiling import Tile, cover_tiles, upscale_into, upscale_tiled
+from vidsr.inference.windows import convert_changed
 from vidsr.video.chroma import chroma_reach
 
 KEPT = 48
@@ -121,19 +122,24 @@ class Skipper:
         return planes
 
     def _one(self, frame: FrameBatch, work: _Work) -> Planes:
+        last = self._last
         if work.equal:
-            assert self._last is not None
+            assert last is not None
             self._tally.add(1, repeated=1, network=0)
-            return self._last.planes
+            return last.planes
         there, lr = self._passage.lr(frame)
         if work.share < 1:
-            assert self._last is not None
-            sr = self._last.sr
+            assert last is not None
+            sr = last.sr
             with torch.inference_mode():  # PyTorch's own results can be changed nowhere else
                 upscale_into(sr, lr, self._backend, work.tiles)
         else:
-            sr = upscale_tiled(lr, self._backend, work.tiles)
-        planes = self._passage.planes(there, sr)
+            last, sr = None, upscale_tiled(lr, self._backend, work.tiles)
+        if last is not None and self._passage.in_parts and exact_anywhere(sr.device):
+            target, scale = self._passage.target, self._backend.scale
+            planes = convert_changed(last.planes, sr, target, work.tiles, scale)
+        else:
+            planes = self._passage.planes(there, sr)
         self._tally.add(1, partial=work.share < 1, network=work.share)
         self._remember(frame, sr, planes)
         return planes

@@ -70,6 +70,15 @@ def chroma_reach(subsampling: tuple[int, int]) -> int:
     return 3 * (max(subsampling) - 1)
 
 
+def shrunk_reach(subsampling: tuple[int, int]) -> int:
+    """How many luma samples beyond the block of a chroma sample `shrink_chroma` looks.
+
+    The longer filter, of nine samples, looks four to each side of its own at each halving; of the
+    second halving's samples, one is two of the first's.
+    """
+    return 4 * (max(subsampling) - 1)
+
+
 def shrink_chroma(chroma: Tensor, color: ColorSpec) -> Tensor:
     """Chroma brought down from the resolution of luma: the left inverse of `enlarge_chroma`.
 

@@ -1,0 +1,69 @@
+"""Parts of a picture converted alone are, to the bit, those of the whole."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vidsr.frames import ColorSpec
+from vidsr.inference.exactness import exact_anywhere
+from vidsr.inference.tiling import Span, Tile
+from vidsr.inference.windows import convert_changed
+from vidsr.video.color import to_planes
+
+COLORS = {
+    "4:2:0": ColorSpec(),
+    "4:2:0 centred, 10 bit": ColorSpec(siting="center", depth=10),
+    "4:2:2": ColorSpec(subsampling=(1, 2)),
+    "4:1:0": ColorSpec(subsampling=(4, 4)),
+    "4:4:4": ColorSpec(subsampling=(1, 1)),
+    "rgb": ColorSpec(matrix="rgb", range="full", subsampling=(1, 1)),
+    "gray": ColorSpec(matrix="gray"),
+}
+
+
+def tile(top: int, bottom: int, left: int, right: int) -> Tile:
+    return Tile(Span(top, bottom, top, bottom), Span(left, right, left, right))
+
+
+TILES = [
+    [tile(0, 5, 0, 7)],
+    [tile(13, 14, 20, 21)],
+    [tile(30, 37, 44, 51), tile(3, 19, 40, 51)],
+    [tile(10, 20, 10, 20), tile(15, 25, 15, 25)],
+]
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("name", COLORS)
+def test_only_what_changed_is_converted_and_nothing_else_differs(name: str, deep: bool) -> None:
+    color, scale = COLORS[name], 3
+    if not deep and color.depth > 8:
+        pytest.skip("bytes make no deeper picture")
+    random = torch.Generator().manual_seed(1)
+    before = torch.rand(1, 37 * scale, 51 * scale, 3, generator=random)
+    noise = torch.rand(before.shape, generator=random)
+    if not deep:
+        before, noise = (image.mul(255).to(torch.uint8) for image in (before, noise))
+    planes = to_planes(before, color)
+    kept = [plane.clone() for plane in planes]
+    for tiles in TILES:
+        after = before.clone()
+        for each in tiles:
+            each.place(
+                noise[
+                    :,
+                    each.rows.start * scale : each.rows.stop * scale,
+                    each.columns.start * scale : each.columns.stop * scale,
+                ],
+                after,
+                scale,
+            )
+        found = convert_changed(planes, after, color, tiles, scale)
+        for plane, (mine, whole) in enumerate(zip(found, to_planes(after, color), strict=True)):
+            assert torch.equal(mine, whole), (plane, tiles)
+    assert all(map(torch.equal, planes, kept))
+
+
+def test_arithmetic_of_this_machine_does_not_depend_on_the_place() -> None:
+    assert exact_anywhere(torch.device("cpu"))
