@@ -23,7 +23,7 @@ from vidsr.models.generator import Generator, GeneratorConfig, Upsampler
 from vidsr.models.weights import Weights, find_weights, save_weights
 from vidsr.video.chroma import chroma_size
 
-HEIGHT, WIDTH = 131, 197  # a patch of the generators below is 72 on a side
+HEIGHT, WIDTH = 131, 197  # a patch of the generators below is about 70 on a side
 YUV = ColorSpec()
 ALPHA = ColorSpec(matrix="rgb", range="full", subsampling=(1, 1), alpha=True)
 PROCESSOR = ["cpu", "cpu-bf16", "openvino", "openvino-int8"]

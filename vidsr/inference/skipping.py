@@ -27,9 +27,10 @@ from vidsr.inference.tiling import Tile, cover_tiles, upscale_into, upscale_tile
 from vidsr.inference.windows import convert_changed
 from vidsr.video.chroma import chroma_reach
 
-KEPT = 48
-"""Side of what a patch keeps, LR pixels, a multiple of BLOCK. A smaller one fits a cursor or a line of
-text more closely, and pays more for what it only reads: twice the receptive radius on either axis."""
+SPARE = 32
+"""What a patch keeps beyond what a changed sample reaches to both sides, LR pixels: room for a cursor or
+a letter, which then takes one patch. On a screen at 320x180, with `srgan-lite`, patches computed 0.30 of
+the frames that changed; with 24 less it were 0.55, with 24 more 0.36."""
 
 WORTH = 0.75
 """Patches are computed where they read at most this share of the frame: each call costs a little too."""
@@ -181,7 +182,7 @@ class Skipper:
         wanted = within(changed, radius)
         if wanted.mean() > WORTH or self._backend.limits.prepared:
             return _Work(tiles, 1.0)
-        patches = cover_tiles(wanted, BLOCK, batch.size, KEPT + 2 * radius, radius)
+        patches = cover_tiles(wanted, BLOCK, batch.size, _side(radius), radius)
         share = sum(math.prod(patch.size) for patch in patches) / math.prod(batch.size)
         if share > WORTH or not self._exact_in_patches(batch):
             return _Work(tiles, 1.0)
@@ -201,7 +202,7 @@ class Skipper:
         def trial() -> bool:
             places = np.zeros((-(-size[0] // BLOCK), -(-size[1] // BLOCK)), np.bool_)
             places[np.ix_(*([0, length // 2, length - 1] for length in places.shape))] = True
-            patches = cover_tiles(places, BLOCK, size, KEPT + 2 * radius, radius)
+            patches = cover_tiles(places, BLOCK, size, _side(radius), radius)
             return exact_in_tiles(self._backend, size, dtype, patches)
 
         return self._tried((size, dtype), trial)
@@ -211,6 +212,12 @@ class Skipper:
             self._found[what] = trial()
             self._tally.inexact |= not self._found[what]
         return self._found[what]
+
+
+def _side(radius: int) -> int:
+    """Side of a patch, LR pixels: what it keeps, a multiple of BLOCK, and its context all around."""
+    kept = -(-(2 * radius + SPARE) // (2 * BLOCK)) * 2 * BLOCK
+    return kept + 2 * radius
 
 
 def _read(tile: Tile, blocks: Blocks) -> Blocks:
