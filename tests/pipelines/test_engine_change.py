@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import av
@@ -68,7 +69,12 @@ def on_call(number: int, action: object) -> TwoWays:
     return TwoWays(watch)
 
 
-def stop() -> None:
+def stop_after_the_first_segment(target: Path) -> None:
+    """Fail once it is on the disk; the network is some frames ahead of the encoder."""
+    record = job_folder(target) / "000000.json"
+    deadline = time.monotonic() + 10
+    while not record.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
     raise Stopped
 
 
@@ -88,7 +94,7 @@ def test_a_stopped_run_goes_on_with_the_engine_that_was_built(tmp_path: Path) ->
     target = tmp_path / "b.mkv"
     workshop = Workshop()
     with pytest.raises(Stopped):
-        run(source, target, workshop, on_call(SEGMENT + 2, stop))
+        run(source, target, workshop, on_call(SEGMENT + 2, lambda: stop_after_the_first_segment(target)))
     manifest = json.loads((job_folder(target) / "job.json").read_bytes())
     assert manifest["chosen"]["way"] == "pytorch plain, then engines"
     workshop.finish()
@@ -102,7 +108,13 @@ def test_a_job_begun_without_engines_ends_without(tmp_path: Path) -> None:
     target = tmp_path / "b.mkv"
     workshop = Workshop()
     with pytest.raises(Stopped):
-        run(source, target, workshop, on_call(SEGMENT + 2, stop), when="never")
+        run(
+            source,
+            target,
+            workshop,
+            on_call(SEGMENT + 2, lambda: stop_after_the_first_segment(target)),
+            when="never",
+        )
     workshop.go_on.set()
     run(source, target, workshop, TwoWays(), when="wait")
     assert black(target) == [False] * 3 * SEGMENT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from vidsr.pipelines.info import describe
 from vidsr.pipelines.upscale import UpscaleReport, upscale_video
 from vidsr.pipelines.upscale_plan import choose_hwaccel, open_reader
 from vidsr.progress import Event, Notice, silent
+from vidsr.video.job import job_folder
 from vidsr.video.reader import VideoReader
 
 
@@ -55,10 +57,17 @@ def with_card(monkeypatch: pytest.MonkeyPatch, card: type[PretendCard]) -> None:
 
 
 class Stopping(NearestBackend):
-    """Ends the run in its middle."""
+    """Ends the run in its middle, once the first segment is on the disk."""
+
+    def __init__(self, target: Path) -> None:
+        super().__init__(2)
+        self._record = job_folder(target) / "000000.json"
 
     def __call__(self, lr: Any) -> Any:
         if len(self.calls) == 6:
+            deadline = time.monotonic() + 10
+            while not self._record.exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
             raise InterruptedError
         return super().__call__(lr)
 
@@ -82,7 +91,7 @@ def test_a_stopped_run_goes_on_with_the_other_decoder(
     with_card(monkeypatch, card)
     target = tmp_path / "b.mkv"
     with pytest.raises(InterruptedError):
-        run(source, target, Stopping(2), hwaccel=first)
+        run(source, target, Stopping(target), hwaccel=first)
     report = run(source, target, NearestBackend(2), hwaccel=second)
     assert report.resumed_frames >= 4
     assert card.given > 12
