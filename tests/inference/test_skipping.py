@@ -221,3 +221,15 @@ def test_only_the_frame_before_is_remembered() -> None:
     upscaler = Upscaler(backend, WorkPlan(1, None), YUV, skip=True)
     run(upscaler, batches([a, b, a], YUV, 1))
     assert (upscaler.tally.repeated, upscaler.tally.partial) == (0, 2)
+
+
+def test_what_will_be_skipped_is_known_beforehand() -> None:
+    backend = NearestBackend(2)
+    (frames,) = batches(screen(YUV), YUV, 12)
+    upscaler = Upscaler(backend, WorkPlan(1, None), YUV, skip=True)
+    foreseen = upscaler.foresee(frames)
+    assert upscaler.tally.frames == 0
+    assert (foreseen.count(0.0), foreseen.count(1.0)) == (EQUAL, 11 - EQUAL - PARTIAL)
+    run(upscaler, list(frames.split(1)))
+    assert upscaler.tally.network == pytest.approx(1 + sum(foreseen))
+    assert Upscaler(backend, WorkPlan(1, None), YUV).foresee(frames) == [1.0] * 11

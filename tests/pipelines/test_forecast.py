@@ -86,7 +86,7 @@ def test_json_and_words_say_the_same(found: Forecast) -> None:
     assert plain["ways"][0]["fps"] == round(found.ways[0].fps, 4)
     assert [row[1] for row in plain["description"]["streams"]] == ["video", "audio"]
     assert found.ways[0].row()[0] == "tiny x2" and found.ways[0].row()[-1] == "chosen"
-    assert "0 % show the same" in dict(found.facts)["looked at"]
+    assert dict(found.facts)["unchanged"].startswith("0 % of them are equal to the one before; ")
     assert found.notices == ()
     tight = replace(found, free_bytes=1000)
     assert "not enough free space" in tight.notices[-1]
@@ -141,3 +141,16 @@ def test_a_folder_that_is_not_there_yet_is_no_hindrance(model: str, tmp_path: Pa
     found = forecast(ForecastConfig(job, seconds=0.05))
     assert found.folder == str(tmp_path) and found.free_bytes > 0
     assert not (tmp_path / "new").exists()
+
+
+def test_what_did_not_change_costs_no_network(model: str, tmp_path: Path) -> None:
+    still = [0] * 20 + [1] * 20
+    make_video(tmp_path / "in.mkv", frames=still, size=(96, 128), codec="ffv1")
+    job = UpscaleConfig(tmp_path / "in.mkv", tmp_path / "out.mkv", scale=2, model=model, backend="cpu")
+    found = forecast(ForecastConfig(job, seconds=0.05))
+    assert found.unchanged > 0.9
+    share = found.ways[0].network_share
+    assert 0 <= share < 0.1
+    assert f"{100 * (1 - share):.0f} % of the network's work is skipped" in dict(found.facts)["unchanged"]
+    computed = forecast(ForecastConfig(replace(job, skip=False), seconds=0.05))
+    assert computed.ways[0].network_share == 1

@@ -62,6 +62,7 @@ Tile = Annotated[
     typer.Option(help="Side of a tile in input pixels.", show_default="whole frames that fit"),
 ]
 Batch = Annotated[int | None, typer.Option(help="Frames per call.", show_default="what fits")]
+Skip = Annotated[bool, typer.Option(help="Do not compute what did not change since the frame before.")]
 VideoStream = Annotated[
     int | None,
     typer.Option(help="Which video stream to enlarge, from 0.", show_default="the file's default"),

@@ -47,9 +47,7 @@ def upscale(
     hwaccel: options.HwAccel = "auto",
     tile: options.Tile = None,
     batch: options.Batch = None,
-    skip: Annotated[
-        bool, typer.Option(help="Do not compute what did not change since the frame before.")
-    ] = True,
+    skip: options.Skip = True,
     video_stream: options.VideoStream = None,
     fps: options.Fps = None,
     format: Annotated[

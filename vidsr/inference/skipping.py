@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -100,6 +101,16 @@ class Skipper:
         except OutOfMemory:
             self._last = None
             raise
+
+    def foresee(self, batch: FrameBatch, tiles: Sequence[Tile]) -> list[float]:
+        """Which share of each frame but the first would be computed after the one before, 0 to 1.
+
+        Nothing of these frames is computed for it, and nothing of them remembered.
+        """
+        frames = [tuple(plane[index] for plane in batch.planes) for index in range(len(batch))]
+        return [
+            self._compare(before, after, batch, list(tiles)).share for before, after in pairwise(frames)
+        ]
 
     def forget(self) -> None:
         """Begin anew: the backend computes in another way now, and nothing of the old one holds."""

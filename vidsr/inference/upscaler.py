@@ -103,6 +103,13 @@ class Upscaler:
         """The same for many batches in turn; a device with lanes of its own works on several at once."""
         return ring(batches, self._begin, self._lanes.slots)
 
+    def foresee(self, batch: FrameBatch) -> list[float]:
+        """Which share of the network's work is left of each frame but the first, 0 to 1."""
+        tiles = plan_tiles(*batch.size, self.plan.tile, self._backend.receptive_radius)
+        if self._skipper is None:
+            return [1.0] * (len(batch) - 1)
+        return self._skipper.foresee(batch, tiles)
+
     def begin_segment(self) -> None:
         """The next frames are a new segment's: the one place where their computing may change."""
         if isinstance(self._backend, Renewable) and self._backend.renew() and self._skipper:

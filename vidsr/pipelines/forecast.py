@@ -153,6 +153,7 @@ class _Bench:
             chosen=False,
             frames=found.frames,
             network_s=found.network_s,
+            network_share=found.network_share,
             seconds_a_frame=frame_s,
             seconds=found.open_s + frame_s * timeline.count,
             output_bytes=round(video + others),
@@ -170,8 +171,10 @@ class _Bench:
         are for this job shows in what a network got that wants them all.
         """
         cores = found.network_cpu_s / found.network_s if found.on_cpu else usable_cores()
-        all_cpu_s = self.decoded.cpu_s_a_frame + found.network_cpu_s + found.encode_cpu_s
-        return max(self.decoded.seconds_a_frame, found.network_s, found.encode_s, all_cpu_s / cores)
+        network_s = found.network_s * found.network_share
+        network_cpu_s = found.network_cpu_s * found.network_share
+        all_cpu_s = self.decoded.cpu_s_a_frame + network_cpu_s + found.encode_cpu_s
+        return max(self.decoded.seconds_a_frame, network_s, found.encode_s, all_cpu_s / cores)
 
 
 def _with_choice(ways: list[Way], job: UpscaleConfig, reader: Reader) -> list[Way]:

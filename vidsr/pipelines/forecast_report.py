@@ -19,7 +19,8 @@ class Way:
     precision: str
     chosen: bool  # by the options as they were given
     frames: int  # that were enlarged for it
-    network_s: float  # a frame, alone
+    network_s: float  # a frame that is computed whole, alone
+    network_share: float  # of the network's work that is done; the rest is as in the frame before
     seconds_a_frame: float  # all stages together
     seconds: float  # the whole file
     output_bytes: int  # the enlarged video and all that is copied
@@ -73,11 +74,17 @@ class Forecast:
         """What holds for all ways, for a person."""
         chosen = next((way for way in self.ways if way.chosen), None)
         need = "" if chosen is None else f"{size(chosen.disk_bytes)} while the job runs, "
+        share = 1.0 if chosen is None else chosen.network_share
         return (
             (
                 "looked at",
                 f"{self.sampled} frames at {self.places} places, decoded at {1 / self.decode_s:.0f} "
-                f"frames/s; {100 * self.unchanged:.0f} % show the same as the one before",
+                "frames/s",
+            ),
+            (
+                "unchanged",
+                f"{100 * self.unchanged:.0f} % of them are equal to the one before; "
+                f"{100 * (1 - share):.0f} % of the network's work is skipped",
             ),
             ("disk", f"{need}{size(self.free_bytes)} free in {self.folder}"),
         )

@@ -6,9 +6,8 @@ import time
 from bisect import bisect_left
 from dataclasses import dataclass
 
-import torch
-
 from vidsr.frames import FrameBatch
+from vidsr.inference.changes import same_frame
 from vidsr.pipelines.segment import Reader
 from vidsr.video.timeline import Timeline
 
@@ -80,13 +79,8 @@ def look_at(reader: Reader, runs: tuple[Run, ...]) -> Decoded:
             frames += 1
             if before is not None:
                 pairs += 1
-                same += _equal(before, frame)
+                same += same_frame(*(tuple(plane[0] for plane in one.planes) for one in (before, frame)))
             before = frame
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     decoded = max(1, frames + sum(run.run_up for run in runs))
     return Decoded(frames, wall / decoded, cpu / decoded, same / max(1, pairs))
-
-
-def _equal(one: FrameBatch, other: FrameBatch) -> bool:
-    """Whether two frames show the same, to the last bit of every plane."""
-    return all(torch.equal(a, b) for a, b in zip(one.planes, other.planes, strict=True))

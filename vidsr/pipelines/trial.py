@@ -18,11 +18,11 @@ import torch
 from vidsr.config import UpscaleConfig
 from vidsr.errors import InputError
 from vidsr.frames import FrameBatch, VideoInfo
-from vidsr.inference.backend import Backend, Tunable, open_backend
-from vidsr.inference.memory import free_bytes
-from vidsr.inference.upscaler import Upscaler, plan_work
+from vidsr.inference.backend import Backend, open_backend
+from vidsr.inference.upscaler import Upscaler
 from vidsr.models.weights import Weights
 from vidsr.pipelines.machine import peak_rss_bytes
+from vidsr.pipelines.manner import Material, choose, compute_as_chosen
 from vidsr.pipelines.samples import Run
 from vidsr.pipelines.segment import QUEUE_BYTES, FramePair, Reader
 from vidsr.progress import Notice
@@ -67,6 +67,7 @@ class Measured:
     open_s: float  # weights, graph, first small call
     network_s: float  # a frame, colour conversions included: wall time
     network_cpu_s: float  # a frame, of all cores
+    network_share: float  # that is computed of a frame where another comes before it; 1: nothing skipped
     encode_s: float  # a frame
     encode_cpu_s: float
     key_bytes: float  # of a frame that begins a segment, mean
@@ -95,19 +96,15 @@ def measure(trial: Trial) -> Measured:
         TemporaryDirectory(prefix="vidsr-plan-") as folder,
     ):
         opened_s = time.perf_counter() - began
-        work = plan_work(
-            (info.height, info.width),
-            backend,
-            free_bytes(backend.device),
-            trial.config.batch,
-            trial.config.tile,
-        )
-        if isinstance(backend, Tunable):
-            call = work.usual_call((info.height, info.width), info.color, trial.encoding.color)
-            backend.use(backend.tune(call), call)
+        material = Material((info.height, info.width), info.color, trial.encoding.color)
+        manner = choose(backend, trial.config, material)
+        compute_as_chosen(manner, backend, material)
         size = trial.output.height, trial.output.width
-        upscaler = Upscaler(backend, work, trial.encoding.color, size)
-        bench = _Bench(trial, backend, upscaler, Path(folder))
+        upscaler, skipping = (
+            Upscaler(backend, manner.work, trial.encoding.color, size, skip=skip)
+            for skip in (False, trial.config.skip)
+        )
+        bench = _Bench(trial, backend, upscaler, skipping, Path(folder))
         bench.run()
         return bench.result(opened_s, free, tuple(notices))
 
@@ -115,12 +112,22 @@ def measure(trial: Trial) -> Measured:
 class _Bench:
     """The trial under way, and what was measured of it so far."""
 
-    def __init__(self, trial: Trial, backend: Backend, upscaler: Upscaler, folder: Path) -> None:
-        self._trial, self._backend, self._upscaler = trial, backend, upscaler
+    def __init__(
+        self,
+        trial: Trial,
+        backend: Backend,
+        upscaler: Upscaler,
+        skipping: Upscaler,
+        folder: Path,
+    ) -> None:
+        self._trial, self._backend = trial, backend
+        self._upscaler = upscaler  # computes everything, as what is measured must
+        self._skipping = skipping  # knows what a job leaves out
         self._path = folder / f"trial{trial.encoding.segment_suffix}"
         self._calls: list[tuple[int, float, float]] = []  # frames, wall and processor seconds
         self._keys: list[float] = []
         self._others: list[float] = []
+        self._shares: list[float] = []  # of the network's work, frame by frame
         self._encoded = 0, 0.0, 0.0  # frames, wall and processor seconds
 
     def run(self) -> None:
@@ -138,6 +145,8 @@ class _Bench:
             self._keys.append(first)
             if len(frames) > 1:
                 self._others.append((self._encode(frames, compared=False) - first) / (len(frames) - 1))
+        for run in trial.runs:
+            self._shares += self._skipping.foresee(self._decoded(run))
         if not frames:
             raise InputError(f"{trial.config.input}: not one frame could be decoded; is it damaged?")
         wall, cpu = time.perf_counter(), time.process_time()
@@ -168,6 +177,7 @@ class _Bench:
             open_s=open_s,
             network_s=sum(wall for _, wall, _ in calls) / count,
             network_cpu_s=sum(cpu for _, _, cpu in calls) / count,
+            network_share=sum(self._shares) / len(self._shares) if self._shares else 1.0,
             encode_s=encode_s / encoded,
             encode_cpu_s=encode_cpu_s / encoded,
             key_bytes=sum(self._keys) / len(self._keys),
@@ -185,7 +195,7 @@ class _Bench:
 
     def _enlarge(self, run: Run, seconds: float) -> list[FramePair]:
         """The first frames of a run, one by one, with what they became; as time and memory allow."""
-        sources = self._decoded(run)
+        sources = list(self._decoded(run).split(self._upscaler.plan.batch))
         kept: list[FramePair] = []
         held = 0
         first = wall = time.perf_counter()
@@ -203,15 +213,15 @@ class _Bench:
             wall, cpu = time.perf_counter(), time.process_time()
         return kept
 
-    def _decoded(self, run: Run) -> list[FrameBatch]:
-        """The run's batches, no more of them than would wait in a job."""
-        found: list[FrameBatch] = []
-        size = self._upscaler.plan.batch
-        for batch in self._trial.reader.batches(size, start_pts=run.start_pts, end_pts=run.end_pts):
-            found.append(batch)
-            if len(found) * size >= LEAST_FRAMES and len(found) * batch.nbytes >= QUEUE_BYTES:
-                break
-        return found
+    def _decoded(self, run: Run) -> FrameBatch:
+        """The run's first frames, no more of them than would wait in a job."""
+        reader = self._trial.reader
+        height, width = reader.info.height, reader.info.width
+        frame_bytes = 3 * height * width * (2 if reader.info.color.depth > 8 else 1)
+        count = min(run.frames, max(LEAST_FRAMES, QUEUE_BYTES // frame_bytes))
+        for batch in reader.batches(count, start_pts=run.start_pts, end_pts=run.end_pts):
+            return batch
+        raise InputError(f"{self._trial.config.input}: cannot be decoded at every place; is it damaged?")
 
     def _encode(self, pairs: Iterable[FramePair], *, compared: bool) -> int:
         """Bytes of a segment of these frames; `compared` with their sources too, as a job does."""
