@@ -73,6 +73,7 @@ class UpscaleConfig:
     segment_frames: int = 240  # the same, frames at most
     overwrite: bool = False  # replace an existing output, at the very end
     restart: bool = False  # throw the job folder away and begin anew
+    score: bool = True  # decode what was encoded, and measure how faithful it is
     preview: bool = False  # show the newest frame beside Lanczos while the job runs
     report: Path | None = None  # where the record of the finished run is written, JSON
     encode: EncodeConfig = field(default_factory=EncodeConfig)

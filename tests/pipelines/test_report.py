@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.inference.nearest import NearestBackend
-from tests.pipelines.test_upscale import FAST, LOSSLESS, Stop, stopping_after
+from tests.pipelines.test_upscale import FAST, LOSSLESS, Stop, digest, stopping_after
 from tests.synthetic import make_video
 from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.errors import OutputError, UsageError
@@ -144,6 +144,18 @@ def test_pictures_are_measured_as_they_are_on_the_disk(tmp_path: Path) -> None:
     assert f"in picture {report.resumed_frames + 3}" in report.summary()
     jpeg = run(source, tmp_path / "%02d.jpg").to_json()["faithfulness"]
     assert jpeg["worst"]["luma_db"] > found["worst"]["luma_db"]
+
+
+def test_without_a_score_the_output_is_the_same_and_nothing_is_claimed(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=5)
+    run(source, tmp_path / "a.mkv")
+    report = run(source, tmp_path / "b.mkv", score=False)
+    assert digest(tmp_path / "a.mkv") == digest(tmp_path / "b.mkv")
+    assert report.to_json()["faithfulness"]["measured_frames"] == 0
+    assert "faithful" not in report.summary()
+    pictures = run(source, tmp_path / "%02d.png", score=False)
+    assert pictures.to_json()["faithfulness"]["measured_frames"] == 0
+    assert pictures.checks == ("5 pictures read back whole",)
 
 
 @pytest.mark.parametrize(

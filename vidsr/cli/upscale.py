@@ -95,6 +95,12 @@ def upscale(
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away what an interrupted run left, begin anew.")
     ] = False,
+    score: Annotated[
+        bool,
+        typer.Option(
+            "--score/--no-score", help="Decode what was encoded, and measure how faithful it is."
+        ),
+    ] = True,
     preview: Annotated[
         bool,
         typer.Option(
@@ -157,6 +163,7 @@ def upscale(
             drop_incompatible=drop_incompatible,
             overwrite=overwrite,
             restart=restart,
+            score=score,
             preview=preview,
             report=report,
             encode=EncodeConfig(

@@ -67,7 +67,9 @@ def upscale_from_pipe(
                 sidecar = Sidecar(job.folder, reader)
                 for text in sidecar.notices:
                     progress(Notice(text))
-                interrupted = _record(reader, plan, upscaler, job, sidecar, clocks, progress)
+                interrupted = _record(
+                    reader, plan, upscaler, job, sidecar, clocks, progress, score=config.score
+                )
                 record = job.finished(0)
                 if record is None or not record.frames:
                     raise interrupted or InputError(f"{STDIN}: not one frame could be decoded")
@@ -99,6 +101,8 @@ def _record(
     sidecar: Sidecar,
     clocks: tuple[StageClock, StageClock, StageClock],
     progress: Progress,
+    *,
+    score: bool,
 ) -> KeyboardInterrupt | None:
     """Write the whole pipe as one segment and its sidecar; returns the interrupt that ended it."""
     done = 0
@@ -114,7 +118,7 @@ def _record(
                         sidecar.keep(piece.packet)
                         continue
                     for shown in (piece,) if plan.rate is None else piece.repeated(plan.rate):
-                        writer.write(shown.enlarged, shown.source)
+                        writer.write(shown.enlarged, shown.source if score else None)
                     done += len(piece.source)
                     progress(Advanced("upscale", done, slowest(clocks)))
                 writer.decode_errors = reader.errors

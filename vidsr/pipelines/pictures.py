@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 
 from vidsr.config import UpscaleConfig
@@ -71,9 +71,9 @@ class PictureTarget:
         return next((i for i in range(count) if not self.path(i).exists()), count)
 
     def prove(
-        self, count: int, least: int, size: tuple[int, int], sources: Iterable[FrameBatch]
-    ) -> Iterator[Moment]:
-        """Read all pictures back beside the frames they were made from, and score them.
+        self, count: int, least: int, size: tuple[int, int], sources: Iterable[FrameBatch | None]
+    ) -> Iterator[Moment | None]:
+        """Read all pictures back beside the frames they were made from, where there are any; score them.
 
         Raises ProofError for too few, and for one of another size.
         """
@@ -86,6 +86,9 @@ class PictureTarget:
                     f"{self.path(index)}: is {picture.size[1]}x{picture.size[0]}, "
                     f"not {size[1]}x{size[0]} pixels"
                 )
+            if source is None:
+                yield None
+                continue
             found = score(comparable(source, picture.color), picture)
             yield Moment(index, float(source.pts[0] * source.time_base), found)
 
@@ -181,9 +184,10 @@ def upscale_to_pictures(
         errors = reader.errors  # those of one pass over the input: the proof is a second one
         progress(Started("prove", done, "pictures"))
         moments: list[Moment] = []
-        for moment in target.prove(done, count - errors, size, frames()):
-            moments.append(moment)
-            progress(Advanced("prove", len(moments)))
+        sources = frames() if config.score else repeat(None)
+        for number, moment in enumerate(target.prove(done, count - errors, size, sources), start=1):
+            moments += [] if moment is None else [moment]
+            progress(Advanced("prove", number))
         progress(Finished("prove"))
         job.remove()
     return UpscaleReport(

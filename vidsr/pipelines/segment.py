@@ -73,13 +73,14 @@ def upscale_segments(
     on_frames: Callable[[int], None] = lambda count: None,
     on_segment: Callable[[Segment], None] = lambda segment: None,
     on_pair: Callable[[FramePair], None] = lambda pair: None,
+    score: bool = True,
 ) -> None:
     """Upscale segments that follow each other without a gap; each is written whole or not at all.
 
     `output` describes the enlarged video. `on_frames` hears how many source frames were written,
     `on_segment` of each finished segment, `on_pair` is shown what is being written; all from the writing
-    thread. Errors of any stage come out as they are, after all stages have ended; segments finished by
-    then stay.
+    thread. With `score` each record says how faithful its frames are. Errors of any stage come out as
+    they are, after all stages have ended; segments finished by then stay.
     """
     batch = upscaler.plan.batch
     first, last = segments[0], segments[-1]
@@ -113,7 +114,7 @@ def upscale_segments(
             with VideoWriter(path_of(segment), output, encoding) as writer:
                 while current is not None and _belongs(current.source, segment):
                     for piece in (current,) if rate is None else current.repeated(rate):
-                        writer.write(piece.enlarged, piece.source)
+                        writer.write(piece.enlarged, piece.source if score else None)
                     on_frames(len(current.source))
                     on_pair(current)
                     current = next(pending, None)

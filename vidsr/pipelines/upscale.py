@@ -165,6 +165,7 @@ def _upscale_missing(
         _material(plan, reader),
         Manner.kept(job.chosen),
         config.skip,
+        config.score,
         job.folder / PREVIEW_NAME if config.preview else None,
     )
     pending = _missing_runs(job, plan)

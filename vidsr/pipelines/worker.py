@@ -37,6 +37,7 @@ class Orders:
     material: Material
     manner: Manner
     skip: bool  # leave out what the frame before already decides
+    score: bool  # measure how faithful the frames are
     preview: Path | None = None  # where the newest frame is shown, if it is
 
 
@@ -105,6 +106,7 @@ class Worker:
                 on_frames=on_frames,
                 on_segment=on_segment,
                 on_pair=preview.show,
+                score=self._orders.score,
             )
 
     def upscale(
