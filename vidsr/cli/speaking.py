@@ -59,8 +59,9 @@ def _maybe_trace() -> None:
 
 def _leave(code: int) -> NoReturn:
     """End the process at once: a stage left deep in a long call must not hold up the exit."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # the shell closed it: >&-
+            stream.flush()
     if any(thread.daemon and thread.is_alive() for thread in threading.enumerate()):
         os._exit(code)
     raise typer.Exit(code)

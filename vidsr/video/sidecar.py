@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,8 +20,8 @@ from vidsr.video.standard_streams import STDIN
 from vidsr.video.stream_reader import StreamReader
 from vidsr.video.target import Target
 
-_PLACEHOLDER = "mpeg4"
-"""What the video's stream is said to be: its packets are not kept, only its place, tags and marks."""
+_PLACEHOLDER = "ffv1"
+"""What is planned for the video, whose pictures are not kept: a codec that asks for no shift of times."""
 
 
 class Sidecar:
@@ -35,7 +37,8 @@ class Sidecar:
         Raises:
             OutputError: the disk refuses.
         """
-        self.path = folder / f"streams{'.mkv' if 'matroska' in reader.format else '.nut'}"
+        # NUT keeps any clock; all that is not NUT may have times before zero, which Matroska can hold.
+        self.path = folder / f"streams{'.nut' if reader.format == 'nut' else '.mkv'}"
         index = reader.info.stream_index
         heads = reader.heads
         plan = plan_opened(
@@ -48,6 +51,8 @@ class Sidecar:
             _PLACEHOLDER,
             drop_incompatible=True,
         )
+        # The video's times are not in this file: nothing in it may move against them.
+        plan = replace(plan, shift=Fraction(0))
         self.notices = tuple(f"left out: {s.label}" for s in plan.streams if s.action == "drop")
         self.main_stream = [stream.index for stream in plan.kept].index(index)  # in this file
         covers = {head.stream.index: bytes(head.packets[0]) for head in heads if head.packets}
@@ -56,6 +61,10 @@ class Sidecar:
                 self.path, plan, container_for(self.path), reader.container, None, covers=covers, tags={}
             )
             self._target.start()
+            # Not even a header is written of a file without packets.
+            base = self._target.video_time_base
+            start = round(reader.start_pts * reader.info.time_base / base)
+            self._target.write_video(Packet(bytes(16)), start, start, 1)
 
     def __enter__(self) -> Self:
         return self
