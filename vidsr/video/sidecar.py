@@ -21,7 +21,7 @@ from vidsr.video.stream_reader import StreamReader
 from vidsr.video.target import Target
 
 _PLACEHOLDER = "ffv1"
-"""What is planned for the video, whose pictures are not kept: a codec that asks for no shift of times."""
+"""Planned for the video, whose pictures are not kept: a codec that asks for no shift of times."""
 
 
 class Sidecar:

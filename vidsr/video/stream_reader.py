@@ -79,9 +79,10 @@ class StreamReader:
             self._first = self._begin()
             frames = [event for event in self._first if isinstance(event, VideoFrame)]
             if not frames:
+                is_mp4 = "mp4" in self.format
                 raise InputError(
                     f"{STDIN}: no frame of video stream {stream.index} ({self._decoding.codec})"
-                    " can be decoded"
+                    f" can be decoded{': MP4 cannot be piped, but Matroska can' if is_mp4 else ''}"
                 )
             self.info: VideoInfo = probe(self._decoding, frames, siting, None)
             # Whether the stream itself says by which equation its planes mean colour.

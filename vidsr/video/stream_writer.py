@@ -6,7 +6,6 @@ import io
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -205,6 +204,6 @@ def _open_encoder(info: VideoInfo, encoding: Encoding) -> tuple[OutputContainer,
     stream = carrier.add_stream(encoding.encoder, rate=nominal_rate(info))
     assert isinstance(stream, VideoStream)
     encoding.open(stream.codec_context, info)
-    stream.time_base = Fraction(1) / nominal_rate(info)
+    stream.time_base = info.time_base  # the copy begins with it, and NUT keeps it or a multiple
     carrier.start_encoding()
     return carrier, stream

@@ -1,0 +1,122 @@
+"""The command between pipes: exit codes, who is stopped how, and what is then in the stream."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from tests.pipelines.piping import numbers_of, y4m_of
+from tests.synthetic import make_video
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and pseudo-terminals are POSIX's")
+
+VIDSR = (sys.executable, "-c", "from vidsr.cli import main; main()")
+
+
+def started(*arguments: object, stdout: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*VIDSR, "upscale", *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def test_ctrl_c_ends_a_live_stream_properly() -> None:
+    with started("-", "-", "--scale", 2) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(y4m_of("yuv420p:420mpeg2", frames=4))
+        process.stdin.flush()
+        frame = len(b"FRAME\n") + 128 * 96 * 3 // 2
+        received = process.stdout.readline() + process.stdout.read(2 * frame)
+        process.send_signal(signal.SIGINT)  # the sender has not closed its end, and never will
+        rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.decode().endswith("vidsr: stopped\n")
+    assert numbers_of(received + rest)[:2] == [0, 1]
+    assert (len(rest) % frame) == 0
+
+
+def test_ctrl_c_finishes_a_file_with_what_has_come(tmp_path: Path) -> None:
+    target = tmp_path / "out.mkv"
+    with started("-", target, "--scale", 2, "--codec", "ffv1") as process:
+        assert process.stdin is not None
+        process.stdin.write(y4m_of("yuv420p:420mpeg2", frames=40))
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        part = tmp_path / "out.mkv.vidsr" / "000000.nut.part"
+        while not part.exists() or not part.stat().st_size:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert printed == b""
+    assert b"each at its time" in errors
+    assert errors.endswith(b"vidsr: stopped\n")
+    numbers = numbers_of(target)
+    assert numbers
+    assert numbers == list(range(len(numbers)))
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=60, size=(96, 128))
+    with started(source, "-", "--scale", 2, "--quiet") as process:
+        assert process.stdout is not None
+        assert len(process.stdout.read(100)) == 100
+        process.stdout.close()
+        assert process.stderr is not None
+        errors = process.stderr.read()
+    assert process.returncode == 141
+    assert errors == b""
+
+
+def test_the_summary_is_not_in_the_stream(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=2)
+    with started(source, "-", "--scale", 2, "--format", "y4m") as process:
+        stream, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert len(stream) == len(stream.partition(b"\n")[0]) + 1 + 2 * (6 + 128 * 96 * 3 // 2)
+    assert b"standard output: 128x96, 2 frames in " in errors
+
+
+def test_a_terminal_gets_no_video(tmp_path: Path) -> None:
+    import pty
+
+    source = make_video(tmp_path / "in.mp4", frames=2)
+    controller, terminal = pty.openpty()
+    try:
+        with os.fdopen(terminal, "wb") as stdout, started(source, "-", stdout=stdout) as process:
+            _, errors = process.communicate(timeout=60)
+    finally:
+        os.close(controller)
+    assert process.returncode == 2
+    assert errors.startswith(b"vidsr: standard output is a terminal: ")
+    assert errors.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("-", "-", "--json"), 2, b"--json prints on standard output"),
+        (("-", "-", "--format", "mp4"), 2, b"--format must be one of y4m, nut, matroska"),
+        (("-", "out.mp4", "--format", "nut"), 2, b"needs - as OUTPUT"),
+        (("-", "-"), 1, b"standard input is empty"),
+    ],
+)
+def test_refusals_are_one_line(arguments: tuple[str, ...], code: int, words: bytes) -> None:
+    with started(*arguments) as process:
+        stream, errors = process.communicate(b"", timeout=60)
+    assert (process.returncode, stream, errors.count(b"\n")) == (code, b"", 1)
+    assert words in errors
