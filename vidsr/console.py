@@ -187,11 +187,14 @@ class _PlainTask:
         """Where the task stands."""
         rate = (done - self._event.done) / max(time.monotonic() - self._began, 1e-9)
         total = self._event.total
-        text = (
-            f"{self._event.task}: {done}{f'/{total}' if total else ''} {self._event.unit}, {rate:.1f}/s"
-        )
+        text = f"{self._event.task}: {done}{f'/{total}' if total else ''} {self._event.unit}"
+        if (
+            self._event.unit != "s"
+        ):  # of a task that is measured by the clock, seconds pass at one a second
+            text += f", {rate:.1f}/s"
         if total and rate > 0:
-            text += f", {_clock((total - done) / rate)} left"
+            # The last step of a task that is measured by the clock may end behind it.
+            text += f", {_clock(max(0, total - done) / rate)} left"
         return f"{text}, {detail}" if detail else text
 
 
