@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -48,26 +50,37 @@ def test_ctrl_c_ends_a_live_stream_properly() -> None:
 
 def test_ctrl_c_finishes_a_file_with_what_has_come(tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
+    part = tmp_path / "out.mkv.vidsr" / "000000.nut.part"
     with started("-", target, "--scale", 2, "--codec", "ffv1") as process:
-        assert process.stdin is not None
-        process.stdin.write(y4m_of("yuv420p:420mpeg2", frames=40))
-        process.stdin.flush()
+        feeder = threading.Thread(target=send_for_ever, args=(process.stdin,))
+        feeder.start()
         deadline = time.monotonic() + 60
-        part = tmp_path / "out.mkv.vidsr" / "000000.nut.part"
-        while not part.exists() or not part.stat().st_size:
+        while not (part.exists() and part.stat().st_size):
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        printed, errors = process.communicate(timeout=60)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        printed, errors = process.stdout.read(), process.stderr.read()
+        feeder.join()
     assert process.returncode == 130
     assert printed == b""
     assert b"each at its time" in errors
     assert errors.endswith(b"vidsr: stopped\n")
     numbers = numbers_of(target)
     assert numbers
-    assert numbers == list(range(len(numbers)))
+    assert numbers == [number % 5 for number in range(len(numbers))]
     assert list(tmp_path.iterdir()) == [target]
+
+
+def send_for_ever(pipe: IO[bytes]) -> None:
+    """The same five frames again and again, until nobody reads any more."""
+    data = y4m_of("yuv420p:420mpeg2", frames=5)
+    with suppress(BrokenPipeError), pipe:
+        pipe.write(data)
+        while True:
+            pipe.write(data.partition(b"\n")[2])
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
