@@ -47,8 +47,7 @@ def found(model: str, tmp_path_factory: pytest.TempPathFactory) -> Forecast:
         encode=EncodeConfig(preset="ultrafast"),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(folder))
-        patch.setattr(tempfile, "tempdir", None)
+        patch.setattr(tempfile, "tempdir", str(folder))
         found = forecast(ForecastConfig(job, seconds=0.3), events.append)
     assert not list(folder.iterdir())
     assert events == [Started("plan", 1, "trials"), Advanced("plan", 1), Finished("plan")]
@@ -96,9 +95,11 @@ def test_a_way_that_takes_too_long_is_said_not_hidden(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "LEAST_PATIENCE_S", 0.1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     job = UpscaleConfig(CLIP, tmp_path / "out.mp4", scale=2, model=model, backend="cpu")
     with pytest.raises(VidsrError, match="tiny on cpu: took more than"):
         forecast(ForecastConfig(job, seconds=0.001))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_backend_that_is_not_here_is_said_with_its_reason(model: str, tmp_path: Path) -> None:

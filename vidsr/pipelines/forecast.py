@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -128,11 +130,20 @@ class _Bench:
         if backend in ("tensorrt", "cuda") and not torch.cuda.is_available():
             # It refuses, without a process that loads PyTorch anew only to say so.
             open_backend(plan.weights, job, silent)
-        trial = Trial(
-            self.reader, self.runs, plan.weights, job, plan.output, plan.encoding, self.seconds
-        )
         patience_s = max(LEAST_PATIENCE_S, PATIENCE * self.seconds)
-        return self._way(plan, backend, call_apart(measure, trial, timeout_s=patience_s))
+        with TemporaryDirectory(prefix="vidsr-plan-") as folder:
+            trial = Trial(
+                self.reader,
+                self.runs,
+                plan.weights,
+                job,
+                plan.output,
+                plan.encoding,
+                self.seconds,
+                Path(folder),
+            )
+            found = call_apart(measure, trial, timeout_s=patience_s)
+        return self._way(plan, backend, found)
 
     def learn(self, plan: UpscalePlan, way: Way) -> None:
         """Let `--model auto` know from now on what was measured."""

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, cycle, islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
@@ -55,6 +54,7 @@ class Trial:
     output: VideoInfo
     encoding: Encoding
     seconds: float  # that network and encoder are measured, each
+    folder: Path  # for what is encoded; whoever asks empties it, since this process may be ended
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,7 @@ def measure(trial: Trial) -> Measured:
         if isinstance(event, Notice):
             notices.append(event.text)
 
-    with (
-        open_backend(trial.weights, trial.config, hear) as backend,
-        TemporaryDirectory(prefix="vidsr-plan-") as folder,
-    ):
+    with open_backend(trial.weights, trial.config, hear) as backend:
         opened_s = time.perf_counter() - began
         material = Material((info.height, info.width), info.color, trial.encoding.color)
         manner = choose(backend, trial.config, material)
@@ -104,7 +101,7 @@ def measure(trial: Trial) -> Measured:
             Upscaler(backend, manner.work, trial.encoding.color, size, skip=skip)
             for skip in (False, trial.config.skip)
         )
-        bench = _Bench(trial, backend, upscaler, skipping, Path(folder))
+        bench = _Bench(trial, backend, upscaler, skipping)
         bench.run()
         return bench.result(opened_s, free, tuple(notices))
 
@@ -118,12 +115,11 @@ class _Bench:
         backend: Backend,
         upscaler: Upscaler,
         skipping: Upscaler,
-        folder: Path,
     ) -> None:
         self._trial, self._backend = trial, backend
         self._upscaler = upscaler  # computes everything, as what is measured must
         self._skipping = skipping  # knows what a job leaves out
-        self._path = folder / f"trial{trial.encoding.segment_suffix}"
+        self._path = trial.folder / f"trial{trial.encoding.segment_suffix}"
         self._calls: list[tuple[int, float, float]] = []  # frames, wall and processor seconds
         self._keys: list[float] = []
         self._others: list[float] = []
