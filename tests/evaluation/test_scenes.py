@@ -80,6 +80,17 @@ def test_glimpses_of_a_long_video_are_its_keyframes_and_of_a_short_one_all_frame
         assert len(list(glimpses(reader, 3))) == 3
 
 
+def test_a_fade_does_not_take_the_place_of_the_rest() -> None:
+    """Its steps differ more from each other than the rest of the video does."""
+    seen = []
+    for index in range(60):
+        light = min(max(index - 20, 0), 10) / 10  # frames 20 to 30 become bright
+        seen.append(look_at(frame((texture(1).float() * (0.2 + 0.8 * light)).byte().roll(index, 1), index)))
+    times = [glimpse.pts for glimpse in choose_scenes(seen, 6)]
+    assert sum(20 < time < 30 for time in times) <= 2
+    assert max(b - a for a, b in pairwise([0, *times, 59])) <= 25
+
+
 def test_chosen_frames_of_a_real_video_are_of_different_scenes() -> None:
     clip = Path(__file__).parents[2].parent / "shared/clips/nasa_320x180_480x270_2video_2audio_2subs.mp4"
     if not clip.is_file():

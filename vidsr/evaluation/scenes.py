@@ -72,7 +72,9 @@ def choose_scenes(seen: Sequence[Glimpse], count: int, chosen: Sequence[Glimpse]
     found: list[Glimpse] = []
 
     def distance(a: Glimpse, b: Glimpse) -> float:
-        return difference(a, b) + SPREAD * abs(a.pts - b.pts) / span
+        gap = abs(a.pts - b.pts) / span
+        # Within a frame's share of the video nearness counts against it: a fade is full of differences.
+        return (difference(a, b) + SPREAD * gap) * min(1.0, gap * (count + len(chosen)))
 
     for left in (clear, flat):
         while left and len(found) < count:
