@@ -85,7 +85,9 @@ def test_a_fade_does_not_take_the_place_of_the_rest() -> None:
     seen = []
     for index in range(60):
         light = min(max(index - 20, 0), 10) / 10  # frames 20 to 30 become bright
-        seen.append(look_at(frame((texture(1).float() * (0.2 + 0.8 * light)).byte().roll(index, 1), index)))
+        seen.append(
+            look_at(frame((texture(1).float() * (0.2 + 0.8 * light)).byte().roll(index, 1), index))
+        )
     times = [glimpse.pts for glimpse in choose_scenes(seen, 6)]
     assert sum(20 < time < 30 for time in times) <= 2
     assert max(b - a for a, b in pairwise([0, *times, 59])) <= 25

@@ -5,6 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -164,6 +168,26 @@ def test_what_cannot_be_is_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"index\.html: exists already"):
         run(source, tmp_path / "out", frames=1)
     run(source, tmp_path / "out", frames=1, overwrite=True)
+
+
+def test_an_interrupt_ends_in_one_line_and_leaves_no_page(tmp_path: Path) -> None:
+    make_video(tmp_path / "in.mp4", frames=50, size=(96, 128))
+    with subprocess.Popen(
+        [sys.executable, "-m", "vidsr", "sample", "in.mp4", "--frames", "50", "--clip", "2s"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("in_sample/*.png")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.endswith("vidsr: stopped; no page was written\n")
+    assert "Traceback" not in errors
+    assert {path.suffix for path in (tmp_path / "in_sample").iterdir()} == {".png"}
 
 
 def test_impossible_configurations_are_refused() -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from vidsr.errors import UsageError
 from vidsr.evaluation.page import Rect, Shown
+from vidsr.progress import Advanced, Finished, Progress, Started, silent
 from vidsr.video.color import resize_rgb, to_rgb
 from vidsr.video.stills import read_still
 from vidsr.video.webp import encode_webp
@@ -25,6 +26,9 @@ BUDGET_BYTES = (PAGE_BYTES - 400_000) * 3 // 4
 
 QUALITIES: tuple[int | None, ...] = (None, 95, 90, 85, 80)
 """Of WebP, tried in this order; None is lossless. Below 80 its own blocks show in what is judged."""
+
+HOPELESS = 1.5
+"""Times the budget that a guess from the first frame may be before a quality is not tried at all."""
 
 WINDOW_QUALITY = 90
 """Where even the last of them is too large: a part of each frame, but a good one."""
@@ -46,7 +50,10 @@ class Packed:
 
 
 def pack_pictures(
-    sources: Sequence[Sequence[Path]], size: tuple[int, int], budget: int = BUDGET_BYTES
+    sources: Sequence[Sequence[Path]],
+    size: tuple[int, int],
+    budget: int = BUDGET_BYTES,
+    progress: Progress = silent,
 ) -> Packed:
     """Make pictures small enough for one page: first by quality, then by showing a part of each frame.
 
@@ -55,24 +62,28 @@ def pack_pictures(
     where not even small parts fit.
     """
     whole: Rect = (0, 0, size[1], size[0])
-    windows = tuple(whole for _ in sources)
-    for quality in QUALITIES:
-        first = sum(len(shown.webp) for shown in _moment(sources[0], size, whole, quality))
-        if first * len(sources) > 1.5 * budget:
-            continue  # the others will hardly be so much smaller than the first
-        moments = _within(budget, (_moment(paths, size, whole, quality) for paths in sources))
+    windows = (whole,) * len(sources)
+    progress(Started("pictures", None, "frames"))
+    guess = _bytes(_moment(sources[0], size, whole, QUALITIES[-1])) * len(sources)
+    # The others will hardly be so much smaller than the first; large frames take long, so no trial then.
+    for quality in QUALITIES if guess <= HOPELESS * budget else ():
+        if _bytes(_moment(sources[0], size, whole, quality)) * len(sources) > HOPELESS * budget:
+            continue
+        moments = _within(budget, (_moment(paths, size, whole, quality) for paths in sources), progress)
         if moments is not None:
+            progress(Finished("pictures"))
             return Packed(moments, windows, quality)
     # An eighth less each time: bytes go with the area, but not every part has equally many.
-    share = min(1.0, budget / (first * len(sources)))
+    share = min(1.0, budget / guess)
     while min(size) * math.sqrt(share) >= LEAST_WINDOW_PX:
         windows = tuple(_busiest(paths[-1], size, math.sqrt(share)) for paths in sources)
         parts = (
             _moment(paths, size, window, WINDOW_QUALITY)
             for paths, window in zip(sources, windows, strict=True)
         )
-        moments = _within(budget, parts)
+        moments = _within(budget, parts, progress)
         if moments is not None:
+            progress(Finished("pictures"))
             return Packed(moments, windows, WINDOW_QUALITY)
         share *= 7 / 8
     raise UsageError(
@@ -95,16 +106,23 @@ def rgb_bytes(path: Path) -> Tensor:
     return rgb if rgb.dtype == torch.uint8 else (rgb * 255 + 0.5).to(torch.uint8)
 
 
-def _within(budget: int, moments: Iterator[tuple[Shown, ...]]) -> tuple[tuple[Shown, ...], ...] | None:
+def _within(
+    budget: int, moments: Iterator[tuple[Shown, ...]], progress: Progress
+) -> tuple[tuple[Shown, ...], ...] | None:
     """All moments, or None as soon as they are too much together."""
     found: list[tuple[Shown, ...]] = []
     total = 0
     for moment in moments:
-        total += sum(len(shown.webp) for shown in moment)
+        total += _bytes(moment)
         if total > budget:
             return None
         found.append(moment)
+        progress(Advanced("pictures", len(found)))
     return tuple(found)
+
+
+def _bytes(moment: tuple[Shown, ...]) -> int:
+    return sum(len(shown.webp) for shown in moment)
 
 
 def _moment(

@@ -18,6 +18,7 @@ from vidsr.errors import OutputError, UsageError
 from vidsr.evaluation.page import Link, Moment, Page, render_page
 from vidsr.evaluation.page_pictures import PAGE_BYTES, Packed, pack_pictures, thumbnail
 from vidsr.frames import ColorSpec, FrameBatch
+from vidsr.progress import Progress
 from vidsr.video.color import to_planes, to_rgb
 from vidsr.video.durable import disk_errors, write_whole
 from vidsr.video.resample import imresize
@@ -90,9 +91,11 @@ class Shot:
     files: tuple[Path, ...]  # one for each version
 
 
-def lay_out(shots: Sequence[Shot], size: tuple[int, int]) -> tuple[tuple[Moment, ...], Packed]:
+def lay_out(
+    shots: Sequence[Shot], size: tuple[int, int], progress: Progress
+) -> tuple[tuple[Moment, ...], Packed]:
     """The moments of a page from the files of its frames; `size` is (height, width), enlarged."""
-    packed = pack_pictures([shot.files for shot in shots], size)
+    packed = pack_pictures([shot.files for shot in shots], size, progress=progress)
     moments = tuple(
         Moment(
             float(shot.time_s),

@@ -76,7 +76,7 @@ def compare_videos(config: CompareConfig, progress: Progress = silent) -> PageRe
     progress(Finished("frames"))
 
     shape, aspect = upright_shape(size, largest.sample_aspect_ratio, largest.rotation)
-    moments, packed = lay_out(shots, shape)
+    moments, packed = lay_out(shots, shape, progress)
     page = Page(
         title=f"{config.a.name} and {config.b.name}",
         summary=_summary(paths),

@@ -106,7 +106,7 @@ def sample_video(
                 progress,
             )
         shape, aspect = upright_shape(size, geometry.sample_aspect_ratio, info.rotation)
-        moments, packed = lay_out(shots, shape)
+        moments, packed = lay_out(shots, shape, progress)
         names = ("nearest", "Lanczos", *(way.name for way in ways))
         moving = f"Moving, side by side: {', '.join(names[1:])}"
         page = Page(
@@ -197,7 +197,7 @@ def _table(ways: list[Way]) -> Table:
                 way.name,
                 f"{way.weights.name} x{way.weights.scale}",
                 f"{way.backend.name}, {way.backend.precision}",
-                f"{1000 * way.frame_s:.0f} ms",
+                f"{way.frame_s:.1f} s" if way.frame_s >= 10 else f"{1000 * way.frame_s:.0f} ms",
             )
         )
     return Table("How each was made", ("version", "by", "computed with", "time a frame"), tuple(rows))
