@@ -68,6 +68,23 @@ def test_the_tree_is_kept_and_a_second_run_has_nothing_to_do(tapes: Path, tmp_pa
     assert set(outcomes(third).values()) == {"done"}
 
 
+def test_a_folder_has_one_record_of_all_its_videos(tapes: Path, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    (tapes / "broken.mp4").write_text("no video")
+    first = run(tapes, tmp_path / "out", report=path)
+    record = json.loads(path.read_text())
+    assert record == json.loads(json.dumps(first.to_json()))
+    outcomes = {Path(one["input"]).name: one["outcome"] for one in record["files"]}
+    assert outcomes["broken.mp4"] == "failed"
+    done = [one["report"] for one in record["files"] if one["outcome"] == "done"]
+    assert [one["faithfulness"]["measured_frames"] for one in done] == [one["frames"] for one in done]
+    run(tapes, tmp_path / "out", report=path)  # the same command again
+    second = json.loads(path.read_text())
+    assert {one["outcome"] for one in second["files"]} == {"finished before", "failed"}
+    with pytest.raises(OutputError, match="no such directory"):
+        run(tapes, tmp_path / "out", report=tmp_path / "none" / "r.json")
+
+
 def test_a_video_that_fails_does_not_stop_the_others(tapes: Path, tmp_path: Path) -> None:
     (tapes / "1998" / "broken.mp4").write_bytes(b"no video at all" * 100)
     events: list[Event] = []

@@ -180,6 +180,17 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(
     assert (tmp_path / "there.json").read_text() == "precious"
 
 
+def test_the_same_command_replaces_its_own_report(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=2)
+    target, path = tmp_path / "out.mp4", tmp_path / "r.json"
+    run(source, target, report=path)
+    target.unlink()
+    run(source, target, report=path)
+    with pytest.raises(OutputError, match="exists already"):
+        run(source, tmp_path / "other.mp4", report=path)
+    assert json.loads(path.read_text())["output"] == str(target)
+
+
 def test_overwrite_replaces_a_report(tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", frames=2)
     (tmp_path / "there.json").write_text("old")

@@ -104,7 +104,10 @@ def provenance(weights: Weights, info: VideoInfo, ability: Ability) -> Provenanc
 
 
 def check_report_path(config: UpscaleConfig) -> None:
-    """Refuse a report that could not be written, before anything is done for it."""
+    """Refuse a report that could not be written, before anything is done for it.
+
+    An earlier report of the same input and output may be replaced: the same command can be given again.
+    """
     path = config.report
     if path is None:
         return
@@ -115,10 +118,18 @@ def check_report_path(config: UpscaleConfig) -> None:
             raise UsageError(f"--report {path}: is the {what} itself; choose another name")
     if path.is_dir():
         raise OutputError(f"{path}: is a directory; give the name of a file in it for the report")
-    if path.exists() and not config.overwrite:
+    if path.exists() and not config.overwrite and not _tells_of(path, config):
         raise OutputError(f"{path}: exists already; take another name for the report, or --overwrite")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"{path.absolute().parent}: no such directory; make it first")
+
+
+def _tells_of(path: Path, config: UpscaleConfig) -> bool:
+    try:
+        record = json.loads(path.read_bytes())
+        return (record["input"], record["output"]) == (str(config.input), str(config.output))
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
 
 
 def write_report(path: Path, record: Mapping[str, Any]) -> None:
