@@ -56,7 +56,7 @@ class UpscaleConfig:
     detail: float | None = None  # 0 (faithful) to 1 (detailed); None: the model's own choice
     backend: BackendName = "auto"
     precision: UpscalePrecision = "auto"  # fp16 on CUDA; on a CPU int8 where calibrated, else fp32
-    compile: bool = False  # cuda and cpu: also try torch.compile, seconds to a minute more at the start
+    compile: bool = False  # cuda and cpu: also try torch.compile, up to minutes more at the start
     # Where the store has no TensorRT engine for a size: go on with PyTorch until one is built, wait for
     # it, or build none.
     engine_build: EngineBuild = "background"

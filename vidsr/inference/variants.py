@@ -49,7 +49,7 @@ def offered(device: torch.device, *, compiled: bool) -> tuple[Variant, ...]:
     """The variants worth trying on a device; of equals the first is taken.
 
     On the CPU no launch costs enough to save, and Triton has no compiler. `compiled` adds torch.compile,
-    which takes from seconds to a minute before the first frame.
+    which takes from seconds to minutes before the first frame.
     """
     forms: list[Form] = ["rewritten", "plain"]
     if device.type == "cuda" and importlib.util.find_spec("triton") is not None:
@@ -79,8 +79,9 @@ def build_network(generator: Generator, form: Form, dtype: torch.dtype, depth: D
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     if form == "compiled":
-        # Every shape has a program of its own: tiles and batches have few, and each is faster so.
-        network.compile(dynamic=False)
+        # One program for nearly all shapes: batches, tiles and parts of frames have many, a compilation
+        # takes from seconds to a minute, and on a processor a program for one shape was no faster.
+        network.compile(dynamic=True)
     return network
 
 
