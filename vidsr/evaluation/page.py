@@ -95,16 +95,21 @@ class Page:
     made_by: str = ""  # the last line
 
 
+SCRIPTS = ("stage.js", "controls.js", "curves.js")
+"""One module in three files, in this order."""
+
+
 def render_page(page: Page) -> str:
     """The page as one HTML document.
 
-    A policy in its head forbids it every address but its own data, and every script and style but the
-    two it came with, told by their SHA-256; names of files cannot become markup or script.
+    A policy in its head forbids it every address but its own data, and every script and style but those
+    it came with, told by their SHA-256; names of files cannot become markup or script.
     """
     viewer = files("vidsr.evaluation") / "viewer"
-    style, script, document = (
-        (viewer / f"viewer.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html")
+    style, document, *scripts = (
+        (viewer / name).read_text(encoding="utf-8") for name in ("viewer.css", "viewer.html", *SCRIPTS)
     )
+    script = "\n".join(scripts)
     policy = (
         "default-src 'none'; img-src data:; "
         f"style-src '{_digest(style)}'; script-src '{_digest(script)}'"
