@@ -20,9 +20,9 @@ import torch
 from tests.inference.nearest import NearestBackend
 from tests.synthetic import decoded_numbers, frame_numbers, make_video
 from vidsr.config import UpscaleConfig
-from vidsr.errors import InputError, OutputError, UsageError
+from vidsr.errors import BackendUnavailable, InputError, OutputError, UsageError
 from vidsr.evaluation.page_pictures import rgb_bytes
-from vidsr.models.weights import Weights
+from vidsr.models.weights import Weights, registry
 from vidsr.page_config import SampleConfig, seconds_of
 from vidsr.pipelines.page_report import PageReport
 from vidsr.pipelines.sample import default_name, sample_video
@@ -106,6 +106,31 @@ def test_models_and_details_make_one_result_each(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs a model with two sets"):
         run(source, tmp_path / "new", details=(0.5,))
     assert not (tmp_path / "new").exists()
+
+
+def test_a_model_may_have_the_name_of_a_filter(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "a.mp4", frames=1)
+    shipped = next(entry for entry in registry() if entry.scale == 4).files["pixel"]
+    named = tmp_path / "lanczos.safetensors"
+    named.write_bytes(shipped.read_bytes())
+    report = run(source, tmp_path / "out", models=(str(named), "srgan-lite"))
+    assert report.versions == ("nearest", "Lanczos", "lanczos", "srgan-lite")
+    assert len(list((tmp_path / "out").glob("*.png"))) == 4
+    (enlarged,) = (tmp_path / "out").glob("*_lanczos_2.png")
+    (lr,) = (tmp_path / "out").glob("*_input.png")
+    assert torch.equal(
+        rgb_bytes(enlarged), rgb_bytes(lr).repeat_interleave(4, 0).repeat_interleave(4, 1)
+    )
+
+
+def test_a_backend_that_cannot_be_had_leaves_nothing_behind(tmp_path: Path) -> None:
+    def missing(weights: Weights, config: UpscaleConfig, progress: Progress) -> NearestBackend:
+        raise BackendUnavailable("not here")
+
+    source = make_video(tmp_path / "a.mp4", frames=1)
+    with pytest.raises(BackendUnavailable):
+        sample_video(SampleConfig(input=source, output=tmp_path / "out"), opener=missing)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_the_clip_shows_the_same_frames_beside_each_other(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.progress import Progress
 from vidsr.video.color import to_planes, to_rgb
 from vidsr.video.durable import disk_errors, write_whole
+from vidsr.video.hdr_params import HLG, PQ
 from vidsr.video.resample import imresize
 from vidsr.video.stills import write_still
 
@@ -127,7 +128,7 @@ def honesty(packed: Packed, size: tuple[int, int], color: ColorSpec) -> list[str
             f"Frames of {width}x{height} would make the page too large: it shows the {part[2]:.0f}x"
             f"{part[3]:.0f} pixels with most detail of each. The PNG files show all."
         )
-    if color.transfer in (16, 18):
+    if color.transfer in (PQ, HLG):
         notes.append("The video is HDR: shown without tone mapping, it looks paler here than it is.")
     return notes
 

@@ -41,6 +41,9 @@ from vidsr.progress import Advanced, Finished, Progress, Started, silent
 
 BackendOpener = Callable[[Weights, UpscaleConfig, Progress], Backend]
 
+CLASSICAL = ("nearest", "Lanczos")
+"""What every page shows beside the results: the input's own pixels, and the filter of good players."""
+
 
 @dataclass
 class Way:
@@ -84,8 +87,8 @@ def sample_video(
         size = geometry.height, geometry.width
         asked = sorted({frame_time(reader, seconds) for seconds in config.at})
         times = choose_moments(reader, config.chosen_frames, asked, progress)
-        album.make()
         ways = list(_open_ways(runs, weights, info, size, backends, opener, progress))
+        album.make()  # only now: a backend that cannot be had leaves nothing behind
 
         progress(Started("sample", len(times)))
         shots = []
@@ -107,7 +110,7 @@ def sample_video(
             )
         shape, aspect = upright_shape(size, geometry.sample_aspect_ratio, info.rotation)
         moments, packed = lay_out(shots, shape, progress)
-        names = ("nearest", "Lanczos", *(way.name for way in ways))
+        names = (*CLASSICAL, *(way.name for way in ways))
         moving = f"Moving, side by side: {', '.join(names[1:])}"
         page = Page(
             title=config.input.name,
@@ -152,7 +155,8 @@ def _open_ways(
     progress: Progress,
 ) -> Iterator[Way]:
     """All results' backends, open at once: each frame is then decoded once for all of them."""
-    names = unique(_name(run, each) for run, each in zip(runs, weights, strict=True))
+    own = (_name(run, each) for run, each in zip(runs, weights, strict=True))
+    names = unique((*CLASSICAL, *own))[len(CLASSICAL) :]
     for run, each, name in zip(runs, weights, names, strict=True):
         # An engine that is there is used; to build one takes longer than these few frames in PyTorch.
         backend = backends.enter_context(opener(each, replace(run, engine_build="never"), progress))
@@ -169,10 +173,11 @@ def _take(album: Album, reader: Reader, pts: int, ways: list[Way], size: tuple[i
     """One frame in every version, each written as PNG."""
     frame = frame_at(reader, pts)
     index = reader.timeline.pts.index(pts)
-    versions = {"input": frame, "lanczos": lanczos_frame(frame, size)}
-    versions |= {way.name: way(frame) for way in ways}
-    files = tuple(album.picture(index, name) for name in versions)
-    for path, picture in zip(files, versions.values(), strict=True):
+    # File systems may take "Lanczos" and "lanczos" for one name.
+    names = unique(("input", "lanczos", *(way.name.lower() for way in ways)))
+    files = tuple(album.picture(index, name) for name in names)
+    pictures = (frame, lanczos_frame(frame, size), *(way(frame) for way in ways))
+    for path, picture in zip(files, pictures, strict=True):
         save_upright(path, picture, reader.info.rotation)
     return Shot(index, seconds_after_start(reader, pts), "", files)
 
@@ -188,8 +193,8 @@ def _summary(info: VideoInfo, reader: Reader, size: tuple[int, int]) -> str:
 
 def _table(ways: list[Way]) -> Table:
     rows = [
-        ("nearest", "every pixel of the input repeated", "", ""),
-        ("Lanczos", "the classical filter, three lobes; no network", "", ""),
+        (CLASSICAL[0], "every pixel of the input repeated", "", ""),
+        (CLASSICAL[1], "the classical filter, three lobes; no network", "", ""),
     ]
     for way in ways:
         rows.append(
