@@ -149,8 +149,8 @@ class Bench:
         frames = sum(len(batch) for batch in enlarged)
         path = self.folder / f"alone{encoding.segment_suffix}"
         with VideoWriter(path, self.plan.output, encoding) as writer:
-            for batch in enlarged:
-                writer.write(batch)
+            for source, batch in zip(sources, enlarged, strict=True):
+                writer.write(batch, source)  # a job compares what it has encoded with the input
         encode.stop(frames)  # as a whole: an encoder takes frames at once and works on them later
         return Alone(
             watches=watches if copies else (decode, colour_in, network, colour_out, encode),
