@@ -91,6 +91,16 @@ def test_speed_is_measured_once_and_corrected_by_what_is_learnt(
     assert again is not None and again.startswith("the network makes about 7 frames/s")
 
 
+def test_a_run_corrects_what_is_expected(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "_measured", lambda *_: 64 * 48 * 1e6)
+    lite = chosen(job(shipped)).weights
+    upscale_video(job(shipped))  # too short to tell
+    assert speed.known_speed(lite, job(shipped)) == 64 * 48 * 1e6
+    make_video(shipped / "in.mkv", frames=model_choice.TELLING, gop=100)
+    upscale_video(job(shipped, overwrite=True, skip=False))
+    assert 0 < (speed.known_speed(lite, job(shipped)) or 0) < 64 * 48 * 1e6
+
+
 def test_a_model_that_takes_longer_than_a_night_gives_way(
     shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

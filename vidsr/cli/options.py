@@ -63,6 +63,10 @@ Tile = Annotated[
 ]
 Batch = Annotated[int | None, typer.Option(help="Frames per call.", show_default="what fits")]
 Skip = Annotated[bool, typer.Option(help="Do not compute what did not change since the frame before.")]
+Score = Annotated[
+    bool,
+    typer.Option("--score/--no-score", help="Decode what was encoded, and measure how faithful it is."),
+]
 VideoStream = Annotated[
     int | None,
     typer.Option(help="Which video stream to enlarge, from 0.", show_default="the file's default"),

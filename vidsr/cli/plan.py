@@ -35,6 +35,7 @@ def plan(
     pix_fmt: options.PixFmt = None,
     encoder_options: options.EncoderOptions = None,
     drop_incompatible: options.DropIncompatible = False,
+    score: options.Score = True,
     seconds: Annotated[
         float, typer.Option(help="About how long each model is measured on each backend.")
     ] = 5.0,
@@ -75,6 +76,7 @@ def plan(
             fps=options.rate(fps),
             deinterlace=deinterlace,
             drop_incompatible=drop_incompatible,
+            score=score,
             encode=EncodeConfig(
                 codec=codec,
                 crf=crf,

@@ -95,12 +95,7 @@ def upscale(
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away what an interrupted run left, begin anew.")
     ] = False,
-    score: Annotated[
-        bool,
-        typer.Option(
-            "--score/--no-score", help="Decode what was encoded, and measure how faithful it is."
-        ),
-    ] = True,
+    score: options.Score = True,
     preview: Annotated[
         bool,
         typer.Option(

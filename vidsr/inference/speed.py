@@ -1,4 +1,4 @@
-"""How many pixels a second a model enlarges here: measured once, remembered, corrected by every plan."""
+"""How many pixels a second a model enlarges here: measured once, remembered, corrected by later runs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from vidsr.versions import found_versions
 
 TRIAL_SHAPES = {"cpu": (1, 96, 96, 3), "cuda": (1, 360, 640, 3)}
 """What is enlarged to measure: small enough to be quick, large enough to keep the device busy."""
+
+RUNTIMES = ("torch", "OpenVINO", "TensorRT-RTX", "TensorRT")
+"""Libraries that compute; another version may be faster."""
 
 TRIALS = 4
 """The fastest of them counts: other programs only make it slower."""
@@ -50,7 +53,8 @@ def _file() -> Path:
 
 def _subject(weights: Weights, config: UpscaleConfig) -> str:
     """Everything that the speed depends on, known without opening anything."""
-    runtimes = ", ".join(f"{name} {found}" for name, found in found_versions().items())
+    found = found_versions()
+    runtimes = ", ".join(f"{name} {found[name]}" for name in RUNTIMES if name in found)
     device = (
         torch.cuda.get_device_name()
         if choose_device(config) == "cuda" and torch.cuda.is_available()

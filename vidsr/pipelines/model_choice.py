@@ -17,7 +17,7 @@ from vidsr.frames import VideoInfo
 from vidsr.inference.backend import choose_device
 from vidsr.inference.calibration import find_calibration
 from vidsr.inference.processor import multiplies_bytes
-from vidsr.inference.speed import known_speed, pixels_a_second
+from vidsr.inference.speed import known_speed, learn_speed, pixels_a_second
 from vidsr.models.generator import GeneratorConfig
 from vidsr.models.operations import operations_a_pixel
 from vidsr.models.weights import FAST, Weights, find_weights, preferred_models
@@ -41,6 +41,10 @@ channels, and the paper's network): 971 GOP/s in 8 bits, 252 in fp32, 114 of the
 LIGHT = 20_000
 """Operations in 8 bits for each pixel of the output, below which a network takes less of a processor
 than the usual preset of x264 does: that is 58 ns a pixel of one core, and 46,700 operations are 135."""
+
+
+TELLING = 48
+"""Frames from which on a run tells how fast the network is."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,17 @@ def expect(candidates: Sequence[Weights], config: UpscaleConfig, info: VideoInfo
         frame_s = unit_s * _cost(weights, config) if known is None else pixels / known
         found.append(Expected(weights.name, frame_s))
     return found
+
+
+def learn_from(
+    config: UpscaleConfig, weights: Weights, info: VideoInfo, frames: float, network_s: float
+) -> None:
+    """Let the next run expect what this one saw: `frames` computed, whole ones, in `network_s` seconds.
+
+    Of a short run most is preparation, and nothing is learnt.
+    """
+    if frames >= TELLING:
+        learn_speed(weights, config, frames * info.height * info.width / network_s)
 
 
 def _candidates(config: UpscaleConfig, factor: float) -> list[Weights]:

@@ -157,7 +157,7 @@ class _Bench:
                 count += 1
                 yield frame
 
-        self._encode(counted(), compared=True)
+        self._encode(counted(), compared=trial.config.score)
         self._encoded = count, time.perf_counter() - wall, time.process_time() - cpu
 
     def result(self, open_s: float, free: int | None, notices: tuple[str, ...]) -> Measured:

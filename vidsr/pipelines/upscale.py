@@ -14,6 +14,7 @@ from vidsr.pipelines.capture import upscale_from_pipe
 from vidsr.pipelines.crew import Crew, call_crew, check_crew
 from vidsr.pipelines.ledger import Ledger
 from vidsr.pipelines.manner import Manner, Material
+from vidsr.pipelines.model_choice import learn_from
 from vidsr.pipelines.pictures import upscale_to_pictures, writes_pictures
 from vidsr.pipelines.pipe import upscale_to_pipe
 from vidsr.pipelines.preview import PREVIEW_NAME
@@ -84,6 +85,9 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
             ledger = _upscale_missing(config, plan, reader, crew, job, progress)
             for text in reader.notices[len(plan.reading) :]:
                 progress(Notice(text, "warning"))
+            if crew.count == 1 and opener is open_backend:
+                network = ledger.clocks[1]
+                learn_from(config, plan.weights, reader.info, ledger.work.network, network.busy_s)
             records = list(_records(job, plan))
             if not any(record.frames for record in records):
                 raise InputError(f"{config.input}: not one frame could be decoded; is the file damaged?")
