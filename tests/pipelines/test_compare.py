@@ -55,9 +55,11 @@ def test_the_curves_are_those_of_evaluate(tmp_path: Path) -> None:
         known = [1000 * step for step in steps if step is not None]
         assert [value for value in told if value is not None] == pytest.approx(known, abs=6e-6)
         assert report.measures["AB"[index]]["psnr_db"] == pytest.approx(expected.mean.psnr_db)
-    lowest = min(range(9), key=curves["PSNR"][0]["values"].__getitem__)
+    lowest = [min(range(9), key=series["values"].__getitem__) for series in curves["PSNR"]]
     notes = {moment["time"]: moment["note"] for moment in data["moments"]}
-    assert notes[data["times"][lowest]] == f"frame {lowest}, lowest PSNR of A"
+    for index, name in zip(lowest, "AB", strict=True):
+        words = "A and B" if lowest[0] == lowest[1] else name
+        assert notes[data["times"][index]] == f"frame {index}, lowest PSNR of {words}"
 
 
 def test_only_some_frames_of_a_longer_video_are_measured(tmp_path: Path) -> None:
@@ -135,3 +137,13 @@ def test_videos_that_do_not_belong_together_are_refused_in_one_line(tmp_path: Pa
     assert not out.exists()
     with pytest.raises(UsageError, match="--points must be at least 2, not 1"):
         CompareConfig(a=a, b=a, points=1)
+
+
+def test_the_worst_frame_of_both_is_on_the_page_once(tmp_path: Path) -> None:
+    original = make_video(tmp_path / "original.mp4", size=SIZE, frames=5)
+    rest = {"size": SIZE, "frames": [0, 1, 2, 150, 4]}  # another picture in the place of the fourth
+    a, b = (make_video(tmp_path / f"{name}.mp4", **rest) for name in "ab")  # type: ignore[arg-type]
+    run(a, b, tmp_path / "out", reference=original, frames=2)
+    notes = [moment["note"] for moment in data_of(tmp_path / "out" / "index.html")["moments"]]
+    assert len(notes) == 2
+    assert "frame 3, lowest PSNR of A and B" in notes

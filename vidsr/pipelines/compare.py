@@ -60,9 +60,13 @@ def compare_videos(config: CompareConfig, progress: Progress = silent) -> PageRe
         pairs = [("A and B", readers[0], readers[1])]
     measured = [_measure(name, one, other, size, config.points, progress) for name, one, other in pairs]
 
+    lowest: dict[int, list[str]] = {}  # names of the series, by time
+    for each in measured:
+        lowest.setdefault(each.lowest, []).append(each.name)
+    alone = len(measured) == 1
     reasons = {
-        each.lowest: "lowest PSNR" + (f" of {each.name}" if len(measured) > 1 else "")
-        for each in reversed(measured)
+        pts: "lowest PSNR" + ("" if alone else f" of {' and '.join(series)}")
+        for pts, series in lowest.items()
     }
     wanted = config.chosen_frames
     fixed = asked | set(list(reasons)[:wanted])
