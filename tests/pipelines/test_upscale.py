@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import pytest
+import torch
 
 from tests.inference.nearest import NearestBackend
 from tests.synthetic import corrupt, decoded_numbers, make_video, truncate
@@ -20,9 +21,12 @@ from vidsr.errors import (
     ProofError,
     UsageError,
 )
+from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.pipelines import upscale as module
 from vidsr.pipelines.upscale import UpscaleReport, upscale_video
 from vidsr.progress import Advanced, Event, Finished, Notice, Started, silent
+from vidsr.video.sequences import numbered
+from vidsr.video.stills import write_still
 
 LOSSLESS = EncodeConfig(codec="ffv1")
 FAST = EncodeConfig(preset="ultrafast")
@@ -360,6 +364,22 @@ def test_a_run_that_skips_goes_on_where_one_that_does_not_was_stopped(tmp_path: 
     assert report.resumed_frames >= 14
     assert digest(tmp_path / "out.mkv") == digest(tmp_path / "whole.mkv")
     assert report.work.frames == 30 - report.resumed_frames
+
+
+def test_a_backend_that_rounds_by_size_is_told_of(tmp_path: Path) -> None:
+    class Moody(NearestBackend):
+        def __call__(self, lr: torch.Tensor) -> torch.Tensor:
+            return super().__call__(lr) + lr.shape[1] % 2
+
+    planes = [torch.full(size, 90, dtype=torch.uint8) for size in ((1, 151, 160), *[(1, 76, 80)] * 2)]
+    for index in range(1, 3):
+        planes[0][0, 0, 0] = index  # a dot that changes
+        frame = FrameBatch(tuple(planes), ColorSpec(), (0,), Fraction(1, 25))
+        write_still(numbered(tmp_path / "%d.png", index), frame)
+    config = UpscaleConfig(tmp_path / "%d.png", tmp_path / "out.mkv", scale=2, encode=LOSSLESS)
+    report = upscale_video(config, opener=lambda *_: Moody(2))
+    assert report.work.inexact and report.work.partial == 0
+    assert "skipped no parts of frames" in report.summary()
 
 
 def test_repeats_of_a_constant_rate_are_no_extra_work(tmp_path: Path) -> None:

@@ -72,6 +72,10 @@ class UpscaleReport:
             lines.append(f"proven: {', '.join(self.checks)}")
         if self.work.network < 0.995 * self.work.frames:
             lines.append(self._skipped())
+        if self.work.inexact:
+            lines.append(
+                f"skipped no parts of frames or batches: on {self.backend} alone they come out otherwise"
+            )
         faithful = self.faithfulness.summary()
         if faithful is not None:
             lines.append(faithful)
