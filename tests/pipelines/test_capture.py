@@ -69,6 +69,14 @@ def test_everything_else_comes_along(tmp_path: Path) -> None:
     assert "2 chapters" in report.checks
 
 
+@pytest.mark.parametrize("name", ["out.mkv", "out.nut"])
+def test_raw_frames_can_be_kept(tmp_path: Path, name: str) -> None:
+    raw = EncodeConfig(codec="rawvideo")
+    report = through(y4m_of("yuv422p:422"), tmp_path / name, encode=raw).report
+    assert numbers_of(tmp_path / name) == [0, 1, 2]
+    assert report.encoding["pixel_format"] == "yuv422p"
+
+
 def test_the_end_of_a_cut_pipe_is_the_end_of_the_file(tmp_path: Path) -> None:
     """Whoever sends may die at any byte; what came whole is kept."""
     data = y4m_of("yuv420p:420mpeg2", frames=5)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from fractions import Fraction
@@ -12,6 +13,7 @@ from tests.video.segments import DISPLAY_P3, HDR10, encoding_for, info_of
 from vidsr.config import EncodeConfig
 from vidsr.errors import OutputError, UsageError
 from vidsr.frames import ColorSpec, HdrMetadata
+from vidsr.video.containers import container_for
 from vidsr.video.encoder_formats import nearest_format, pixel_format, stored_color
 from vidsr.video.encoder_kinds import CODECS, KINDS
 from vidsr.video.encoders import Encoding, nominal_rate, resolve_encoding
@@ -295,3 +297,32 @@ def test_probing_leaves_the_log_as_it_was() -> None:
 def test_video_too_narrow_for_x265_is_refused() -> None:
     with pytest.raises(OutputError, match="less than 64 pixels wide"):  # it would crash
         encoding_for(info_of(HDR10, size=(48, 62)), "out.mp4")
+
+
+@pytest.mark.parametrize("name", KINDS["rawvideo"].formats)
+def test_nut_says_which_format_raw_frames_have(name: str) -> None:
+    assert read_back("nut", name) == name
+
+
+@pytest.mark.parametrize("name", sorted(container_for(Path("x.mkv")).raw_formats or ()))
+def test_matroska_says_which_format_raw_frames_have(name: str) -> None:
+    assert read_back("matroska", name) == name
+
+
+def read_back(container: str, name: str) -> str:
+    """The format of a raw frame after it went through a container."""
+    memory = io.BytesIO()
+    with av.open(memory, "w", format=container) as target:
+        stream = target.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 24, 16, name
+        for packet in stream.encode(av.VideoFrame(24, 16, name)):
+            target.mux(packet)
+        target.close()
+        with av.open(io.BytesIO(memory.getvalue())) as source:
+            return next(source.decode(video=0)).format.name
+
+
+def test_raw_frames_for_matroska_are_of_a_format_that_it_knows() -> None:
+    encoding = encoding_for(info_of(replace(SDR, depth=10)), "out.mkv", codec="rawvideo")
+    assert encoding.pixel_format == "yuv420p"
+    assert any("10 bits a sample become 8" in notice for notice in encoding.notices)

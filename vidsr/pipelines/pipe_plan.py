@@ -13,9 +13,10 @@ from vidsr.pipelines.model_choice import choose_weights, paced
 from vidsr.pipelines.segment import Reader
 from vidsr.pipelines.upscale_plan import is_deinterlaced, plan_picture
 from vidsr.video import y4m
-from vidsr.video.containers import SELF_TAGGED
+from vidsr.video.containers import SELF_TAGGED, container_for
 from vidsr.video.encoders import Encoding, resolve_encoding
 from vidsr.video.plan import RemuxPlan
+from vidsr.video.planar_formats import pixel_format_name
 from vidsr.video.planning import plan_opened, plan_remux
 from vidsr.video.retime import RunningRate
 from vidsr.video.sequences import SequenceReader
@@ -28,9 +29,6 @@ Source = Reader | StreamReader
 
 _TARGETS = {"nut": PIPE.with_suffix(".nut"), "matroska": PIPE.with_suffix(".mkv")}
 """Stand for the pipe where an ending chooses the container, and name it in messages."""
-
-_USUAL_CODEC = {"y4m": "rawvideo", "nut": "rawvideo", "matroska": "ffv1"}
-"""Lossless, all of them: whoever reads the pipe encodes. Matroska takes raw frames of few formats."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def _encoding(config: UpscaleConfig, form: PipeFormat | None, enlarged: VideoInf
     """The encoding for a pipe of some form; None: for the output file."""
     if form is None:
         return resolve_encoding(enlarged, config.output, config.encode)
-    codec = config.encode.codec or _USUAL_CODEC[form]
+    codec = config.encode.codec or _lossless_codec(config, form, enlarged)
     if form == "y4m" and codec != "rawvideo":
         raise UsageError(f"--codec {codec}: y4m is raw video: take --format nut or matroska")
     encoding = resolve_encoding(
@@ -148,6 +146,13 @@ def _encoding(config: UpscaleConfig, form: PipeFormat | None, enlarged: VideoInf
     )
     told = tuple(f"{form} has no colour tags: {notice}" for notice in notices)
     return replace(encoding, color=color, notices=encoding.notices + told)
+
+
+def _lossless_codec(config: UpscaleConfig, form: PipeFormat, enlarged: VideoInfo) -> str:
+    """Raw frames, or FFV1 where Matroska has none of their format: whoever reads the pipe encodes."""
+    wanted = config.encode.pixel_format or pixel_format_name(enlarged.color)
+    fitting = container_for(_TARGETS["matroska"]).raw_formats
+    return "ffv1" if form == "matroska" and fitting is not None and wanted not in fitting else "rawvideo"
 
 
 def _assumed(source: Source) -> tuple[str, ...]:

@@ -38,12 +38,13 @@ class Container:
     color_tags: bool = True  # matrix, primaries and transfer beside the picture
     constant_rate: bool = False  # frames have no times of their own, only a rate
     copies: frozenset[str] | None = None  # codecs of copied streams; None: whatever the muxer takes
+    raw_formats: frozenset[str] | None = None  # of raw video, FFmpeg's names; None: all that FFmpeg has
 
 
 _MP4_VIDEO = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4", "mpeg2video", "mjpeg", "ffv1"})
 _MOV_VIDEO = frozenset({"h264", "hevc", "prores", "dnxhd", "mpeg4", "mpeg2video", "mjpeg"})
 _MKV_VIDEO = frozenset(
-    {"h264", "hevc", "av1", "vp9", "vp8", "prores", "ffv1", "mpeg4", "mpeg2video", "mjpeg"}
+    {"h264", "hevc", "av1", "vp9", "vp8", "prores", "ffv1", "mpeg4", "mpeg2video", "mjpeg", "rawvideo"}
 )
 # The muxer for transport streams takes every codec, most as private data that no player recognises.
 _TS_VIDEO = frozenset({"h264", "hevc", "mpeg2video", "mpeg4"})
@@ -86,6 +87,8 @@ CONTAINERS = (
         cover_art="attachment",  # the muxer would make it an ordinary video track
         text="subrip",
         rotation=True,
+        # Those with a code that players know (libavcodec/raw.c, checked by libavformat/matroskaenc.c).
+        raw_formats=frozenset({"yuv420p", "yuv422p", "yuv411p", "yuv410p", "gray"}),
     ),
     Container(
         "webm",
@@ -116,14 +119,8 @@ CONTAINERS = (
         color_tags=False,
         constant_rate=True,
     ),
-    # NUT's syncpoints hold decoding times as unsigned numbers. It alone takes raw frames of all formats.
-    Container(
-        "nut",
-        (".nut",),
-        _MKV_VIDEO - {"prores"} | {"rawvideo"},
-        stores_dts=True,
-        color_tags=False,
-    ),
+    # NUT's syncpoints hold decoding times as unsigned numbers.
+    Container("nut", (".nut",), _MKV_VIDEO - {"prores"}, stores_dts=True, color_tags=False),
 )
 
 

@@ -164,6 +164,8 @@ def resolve_encoding(
             f"{target}: {target.suffix} does not hold {codec.canonical_name} video; use --codec "
             f"{' or '.join(name for name in CODECS if name in container.video)}, or an .mkv file"
         )
+    if formats is None and encoder == "rawvideo":
+        formats = container.raw_formats
     stored, losses = _format_for(info, codec, config.pixel_format, formats)
     color = stored_color(info.color, stored)
     notices = [f"{encoder} takes {stored.name}: {loss}" for loss in losses]

@@ -46,6 +46,8 @@ class Replay:
         assert isinstance(context, VideoCodecContext)
         context.extradata = encoder.extradata
         context.width, context.height = encoder.width, encoder.height
+        if codec == "rawvideo":
+            context.pix_fmt = encoder.pix_fmt  # its packets do not say
         context.thread_count, context.thread_type = THREADS, ThreadType.AUTO
         self._context, self._color = context, color
         self._sources: dict[int, FrameBatch] = {}

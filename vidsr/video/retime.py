@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from math import ceil, gcd
+from math import ceil, floor, gcd
 from typing import TypeVar
 
 import torch
@@ -110,7 +110,7 @@ class RunningRate:
                 held = frame
         if held is not None:
             stated = held.durations[0] if held.durations else 0
-            yield from self._shown(held, stated or usual)
+            yield from self._shown(held, max(stated or usual, self._until_shown(held.pts[0])))
 
     def repeat(self, frame: FrameBatch) -> Iterator[FrameBatch]:
         """Give a frame of `select` its ticks; times are in `time_base` from here on."""
@@ -125,6 +125,11 @@ class RunningRate:
     def _shown(self, frame: FrameBatch, duration: int) -> Iterator[FrameBatch]:
         if self._ticks(frame.pts[0], duration):
             yield replace(frame, durations=(duration,))
+
+    def _until_shown(self, pts: int) -> int:
+        """How long a frame must hold for one tick to show it: the last one always is shown."""
+        tick_s = self._first + self._ticks(pts, 1).start / self.fps
+        return floor(tick_s / self._source_base) - pts + 1
 
     def _ticks(self, pts: int, duration: int) -> range:
         start, end = (
