@@ -344,7 +344,10 @@ class BuildEngineConfig:
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """Everything that `vidsr benchmark` can be asked for; what is not here is as in an upscale run."""
+    """Everything that `vidsr benchmark` can be asked for; what is not here is as in an upscale run.
+
+    But for skipping: the machine is measured, not how much of the video repeats.
+    """
 
     input: Path  # a video; the first frames of it are used
     frames: int = 48  # fewer where the enlarged ones would take more than 512 MiB
