@@ -62,7 +62,10 @@ FETCHED_WITHIN_S = 120.0
 """How long a finished segment may take on its way here: longer means a network that is gone."""
 
 STOP_WITHIN_S = 1.0
-"""How long actors may take to close; then they are ended."""
+"""How long actors may take to remove their files; then they are ended."""
+
+TIDYING = "tidying"
+"""Ray's name for the thread of an actor that answers while another one works."""
 
 
 @dataclass(frozen=True)
@@ -282,12 +285,15 @@ class ClusterCrew:
             ray.kill(hand.actor)
 
     def _let_go(self) -> None:
-        """Close all actors, and end those that are too busy to answer: their places are free at once."""
+        """End all actors, whatever they are at: their places are free at once."""
         if ray.is_initialized():
             with suppress(RayError):
-                closing = [hand.actor.close.remote() for hand in self._hands]
-                if closing:
-                    ray.wait(closing, num_returns=len(closing), timeout=STOP_WITHIN_S)
+                tidying = [
+                    hand.actor.tidy_up.options(concurrency_group=TIDYING).remote()
+                    for hand in self._hands
+                ]
+                if tidying:
+                    ray.wait(tidying, num_returns=len(tidying), timeout=STOP_WITHIN_S)
             for hand in list(self._hands):
                 self._dismiss(hand)
             if self._ours:

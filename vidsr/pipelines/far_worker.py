@@ -5,7 +5,6 @@ Nothing here knows what carries the calls; what comes and goes are plain values.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,7 +52,8 @@ class FarWorker:
     def __init__(self, threads: int) -> None:
         """`threads` are those of decoder and network: the processors it may use."""
         self._threads = threads
-        self._open = ExitStack()
+        self._temporary = TemporaryDirectory(prefix="vidsr-")
+        self._folder = Path(self._temporary.name)
 
     def here(self) -> None:
         """Answer: the worker has found a place and started."""
@@ -67,9 +67,8 @@ class FarWorker:
             if isinstance(event, Notice):
                 notices.append(event.text)
 
-        self._folder = Path(self._open.enter_context(TemporaryDirectory(prefix="vidsr-")))
         weights = luggage.unpack(self._folder)
-        self._worker = self._open.enter_context(Worker(opener(weights, config, hear)))
+        self._worker = Worker(opener(weights, config, hear)).__enter__()  # until the process ends
         ability = self._worker.ability
         return Introduction(ability, software(ability.runtime), tuple(notices))
 
@@ -81,9 +80,9 @@ class FarWorker:
         self.begin(orders)
         return introduction
 
-    def close(self) -> None:
-        """Close the backend and remove what was unpacked."""
-        self._open.close()
+    def tidy_up(self) -> None:
+        """Remove what lies on the disk, before the process is ended; may be called in mid-work."""
+        self._temporary.cleanup()
 
     def choose(self, config: UpscaleConfig, material: Material) -> Manner:
         """How this worker would compute a job of such frames."""
