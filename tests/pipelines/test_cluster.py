@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,23 +101,15 @@ def test_a_node_that_dies_in_mid_job(
     source = make_video(tmp_path / "in.mkv", frames=96, pts=times, bframes=3, gop=10, audio=1)
     target = tmp_path / "out.mkv"
     doomed = next(iter(cluster.worker_nodes))
-    killer = threading.Thread(target=cluster.remove_node, args=(doomed, False))
     events: list[Event] = []
 
     def kill_after_the_first_segment(event: Event) -> None:
         events.append(event)
-        if isinstance(event, Advanced) and event.task == "upscale" and killer.ident is None:
-            killer.start()
+        if isinstance(event, Advanced) and event.task == "upscale" and doomed in cluster.worker_nodes:
+            cluster.remove_node(doomed, allow_graceful=False)
 
-    try:
-        upscale_video(
-            config(source, target, cluster),
-            kill_after_the_first_segment,
-            opener=open_paced,
-        )
-    finally:
-        killer.join()
-        cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+    upscale_video(config(source, target, cluster), kill_after_the_first_segment, opener=open_paced)
+    cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
     assert digest(target) == alone(source, tmp_path)
     lost = [event.text for event in events if isinstance(event, Notice) and "is lost" in event.text]
     assert len(lost) == 1
