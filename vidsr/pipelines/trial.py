@@ -142,7 +142,8 @@ class _Bench:
             if len(frames) > 1:
                 self._others.append((self._encode(frames, compared=False) - first) / (len(frames) - 1))
         for run in trial.runs:
-            self._shares += self._skipping.foresee(self._decoded(run))
+            batch = self._decoded(run)
+            self._shares += [] if batch is None else self._skipping.foresee(batch)
         if not frames:
             raise InputError(f"{trial.config.input}: not one frame could be decoded; is it damaged?")
         wall, cpu = time.perf_counter(), time.process_time()
@@ -191,7 +192,8 @@ class _Bench:
 
     def _enlarge(self, run: Run, seconds: float) -> list[FramePair]:
         """The first frames of a run, one by one, with what they became; as time and memory allow."""
-        sources = list(self._decoded(run).split(self._upscaler.plan.batch))
+        batch = self._decoded(run)
+        sources = [] if batch is None else list(batch.split(self._upscaler.plan.batch))
         kept: list[FramePair] = []
         held = 0
         first = wall = time.perf_counter()
@@ -209,15 +211,13 @@ class _Bench:
             wall, cpu = time.perf_counter(), time.process_time()
         return kept
 
-    def _decoded(self, run: Run) -> FrameBatch:
-        """The run's first frames, no more of them than would wait in a job."""
+    def _decoded(self, run: Run) -> FrameBatch | None:
+        """The run's first frames, no more than would wait in a job; None where the file is damaged."""
         reader = self._trial.reader
         height, width = reader.info.height, reader.info.width
         frame_bytes = 3 * height * width * (2 if reader.info.color.depth > 8 else 1)
         count = min(run.frames, max(LEAST_FRAMES, QUEUE_BYTES // frame_bytes))
-        for batch in reader.batches(count, start_pts=run.start_pts, end_pts=run.end_pts):
-            return batch
-        raise InputError(f"{self._trial.config.input}: cannot be decoded at every place; is it damaged?")
+        return next(iter(reader.batches(count, start_pts=run.start_pts, end_pts=run.end_pts)), None)
 
     def _encode(self, pairs: Iterable[FramePair], *, compared: bool) -> int:
         """Bytes of a segment of these frames; `compared` with their sources too, as a job does."""
