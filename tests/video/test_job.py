@@ -15,7 +15,7 @@ import pytest
 from tests.video.segments import encoding_for, info_of, noise
 from vidsr.errors import InputError, JobError, OutputError
 from vidsr.frames import ColorSpec
-from vidsr.video.job import Job, JobIdentity, fingerprint, job_folder, remove_if_proven
+from vidsr.video.job import Job, JobIdentity, draft_path, fingerprint, job_folder, remove_if_proven
 from vidsr.video.writer import SegmentRecord, VideoWriter, record_path
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +57,33 @@ def test_a_job_is_taken_up_where_it_ended(output: Path) -> None:
         assert job.finished(1) is None
         job.remove()
     assert list(output.parent.iterdir()) == []
+
+
+def test_a_segment_made_by_another_process_is_adopted_and_a_left_one_thrown_away(output: Path) -> None:
+    with Job.open(output, IDENTITY) as job:
+        draft = draft_path(job.folder, 0, 77, ".nut")
+        record = write_segment(draft)
+        assert job.finished(0) is None, "a draft is not a segment"
+        job.adopt(0, draft)
+        assert job.finished(0) == record
+        left = draft_path(job.folder, 1, 78, ".nut")
+        write_segment(left)
+    with Job.open(output, IDENTITY) as job:
+        assert job.finished(0) == record
+        assert not left.exists() and not record_path(left).exists()
+        job.remove()
+    assert list(output.parent.iterdir()) == []
+
+
+def test_a_segment_that_came_as_bytes_is_kept(output: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere.nut"
+    record = write_segment(elsewhere)
+    with Job.open(output, IDENTITY) as job:
+        job.keep(1, elsewhere.read_bytes(), record)
+    with Job.open(output, IDENTITY) as job:
+        assert job.finished(1) == record
+        job.keep(0, elsewhere.read_bytes()[:-1], record)
+        assert job.finished(0) is None, "its digest says what it should be"
 
 
 def test_the_folder_lies_beside_the_output(output: Path) -> None:
