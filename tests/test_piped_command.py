@@ -29,6 +29,8 @@ def started(*arguments: object, stdout: int | IO[bytes] = subprocess.PIPE) -> su
         stdout=stdout,
         stderr=subprocess.PIPE,
         env={**os.environ, "COLUMNS": "200"},
+        # A shell lets its background jobs ignore SIGINT, and what they start inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
