@@ -94,6 +94,7 @@ class _Work:
     dispatch: Dispatch
     calls: dict[Any, _Call] = field(default_factory=dict)  # by Ray's reference to the answer
     joining: dict[Any, _Hand] = field(default_factory=dict)  # actors asked for in mid-job, likewise
+    underway_bytes: int = 0  # of the pieces that were handed out
 
 
 class ClusterCrew:
@@ -175,17 +176,19 @@ class ClusterCrew:
         """Give segments to all that have room for one: a first one to each, before a second to any."""
         for _ in range(AT_ONCE):
             for hand in self._hands:
-                if sum(call.nbytes for call in work.calls.values()) >= UNDERWAY_BYTES:
+                if work.underway_bytes >= UNDERWAY_BYTES:
                     return
                 segment = work.dispatch.take(hand.name, workers=self.count)
                 if segment is not None:
                     piece = cut_excerpt(work.reader, segment.start_pts, segment.end_pts)
                     ref = hand.actor.do.remote(piece, segment)
                     work.calls[ref] = _Call(hand, segment, piece.nbytes)
+                    work.underway_bytes += piece.nbytes
 
     def _settle(self, work: _Work, call: _Call, ref: Any, job: Job, ledger: Ledger) -> None:
         """Take in what an actor made of a segment, or see that it is done elsewhere."""
         hand, segment = call.hand, call.segment
+        work.underway_bytes -= call.nbytes
         try:
             finished: Finished = ray.get(ref, timeout=FETCHED_WITHIN_S)
         except RayTaskError as error:
@@ -235,19 +238,30 @@ class ClusterCrew:
         """Those actors that were given a place; the others are let go."""
         calls = {hand.actor.here.remote(): hand for hand in hands}
         ready, _ = ray.wait(list(calls), num_returns=len(calls), timeout=PLACED_WITHIN_S)
+        placed: list[_Hand] = []
+        refused = ""
         for ref in ready:
-            _answer(ref)
-        placed = [calls[ref] for ref in ready]
+            try:
+                ray.get(ref)
+            except RayError as error:
+                refused = _reason(error)
+            else:
+                placed.append(calls[ref])
         for hand in hands:
             if hand not in placed:
                 self._dismiss(hand)
+        if not placed and refused:
+            raise BackendUnavailable(
+                f"the workers of the cluster do not start ({refused}): "
+                "install the same vidsr, with its extra [ray], on every machine"
+            )
         if not placed:
             raise BackendUnavailable(
                 f"no worker was given a place within {PLACED_WITHIN_S:.0f} s: the cluster is busy, or "
                 f"no machine has {self._places.cpus} free cores; see `ray status` and --cpus-per-worker"
             )
         if len(placed) < len(hands):
-            told = f"{len(placed)} of {len(hands)} workers were given a place; the job begins with them"
+            told = f"{len(placed)} of {len(hands)} workers have started; the job begins with them"
             self._progress(Notice(told, "warning"))
         return placed
 
@@ -331,7 +345,7 @@ def _connect(address: str) -> None:
 
 
 def _answer(ref: Any) -> Any:
-    """What a call came to. Raises what it raised there, or BackendUnavailable where it never ran."""
+    """What a call came to. Raises what it raised there; BackendUnavailable where its worker is gone."""
     try:
         return ray.get(ref)
     except RayTaskError as error:
@@ -340,8 +354,8 @@ def _answer(ref: Any) -> Any:
         raise
     except RayError as error:
         raise BackendUnavailable(
-            f"a worker of the cluster does not start ({_reason(error)}): "
-            "install the same vidsr, with its extra [ray], on every machine"
+            f"a worker of the cluster was lost before the first segment ({_reason(error)}): "
+            "the same command tries again"
         ) from error
 
 
