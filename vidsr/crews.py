@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from vidsr.errors import UsageError
 
@@ -18,6 +19,7 @@ class CrewConfig:
     )
     workers: int | None = None  # of a cluster; None: as many as it has room for
     cpus_per_worker: int | None = None  # None: all of a machine, or its share of them for each card
+    shared: Path | None = None  # folder that every machine of a cluster sees: segments come back there
     allow_mixed: bool = False  # devices of several kinds, whose frames may differ in the last bit
 
     def __post_init__(self) -> None:
@@ -31,6 +33,8 @@ class CrewConfig:
         if self.cluster is None:
             if self.workers is not None or self.cpus_per_worker is not None:
                 raise UsageError("--workers and --cpus-per-worker go with --cluster")
+            if self.shared is not None:
+                raise UsageError("--shared goes with --cluster")
             return
         if self.devices:
             raise UsageError("--devices and --cluster exclude each other: give one of them")

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,13 @@ from tests.pipelines.test_upscale import digest
 from tests.synthetic import make_video
 from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.crews import CrewConfig
-from vidsr.errors import BackendUnavailable, UsageError, VidsrError
+from vidsr.errors import BackendUnavailable, OutputError, UsageError, VidsrError
+from vidsr.inference.skipping import Tally
+from vidsr.pipelines.far_worker import Finished
 from vidsr.pipelines.upscale import upscale_video
 from vidsr.progress import Advanced, Event, Notice, silent
 from vidsr.video.job import job_folder
+from vidsr.video.writer import SegmentRecord
 
 ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
 
@@ -151,6 +156,42 @@ def test_a_segment_that_fails_everywhere_stops_the_job_with_its_reason(
     assert not ray.is_initialized()
 
 
+def test_segments_come_back_over_a_shared_disk(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=32, bframes=2, gop=10)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    came_as: list[object] = []
+    fetch = Finished.fetch
+
+    def spy(finished: Finished) -> bytes:
+        came_as.append(finished.data)
+        return fetch(finished)
+
+    monkeypatch.setattr(Finished, "fetch", spy)
+    asked = config(source, tmp_path / "out.mp4", cluster)
+    crew = CrewConfig(cluster=cluster.address, shared=shared)
+    upscale_video(replace(asked, crew=crew), opener=open_nearest)
+    assert digest(tmp_path / "out.mp4") == alone(source, tmp_path)
+    assert len(came_as) == 4
+    assert all(isinstance(one, Path) and one.is_relative_to(shared) for one in came_as)
+    assert not list(shared.iterdir()), "nothing stays there"
+
+
+def test_a_shared_disk_that_is_not_there(cluster: Any, tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=2)
+    crew = CrewConfig(cluster=cluster.address, shared=tmp_path / "nowhere")
+    with pytest.raises(
+        OutputError, match=r"--shared .*nowhere: No such file or directory; make it first"
+    ):
+        upscale_video(replace(config(source, tmp_path / "out.mp4"), crew=crew), opener=open_nearest)
+    record = SegmentRecord(1, (0,), (0,), Fraction(1, 25), 0, 0, "", "", "libx264")
+    gone = Finished(tmp_path / "gone", record, 1, (), Tally())
+    with pytest.raises(OutputError, match="all machines see"):
+        gone.fetch()
+
+
 def test_no_cluster_is_said(tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", frames=2)
     crew = CrewConfig(cluster="127.0.0.1:1")
@@ -165,6 +206,7 @@ def test_no_cluster_is_said(tmp_path: Path) -> None:
         ({"cluster": "somewhere"}, "takes auto, local, or an address"),
         ({"cluster": "auto", "workers": 0}, "--workers must be at least 1"),
         ({"workers": 2}, "go with --cluster"),
+        ({"shared": Path()}, "--shared goes with --cluster"),
     ],
 )
 def test_impossible_crews(values: dict[str, Any], said: str) -> None:

@@ -87,6 +87,13 @@ def upscale(
             help="Cores for each of them.", show_default="a machine's, or its share for a card"
         ),
     ] = None,
+    shared: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that all of its machines see, for finished segments.",
+            show_default="they come back through Ray",
+        ),
+    ] = None,
     allow_mixed: Annotated[
         bool,
         typer.Option("--allow-mixed", help="Devices of several kinds: last bits of frames may differ."),
@@ -173,6 +180,7 @@ def upscale(
                 cluster=cluster,
                 workers=workers,
                 cpus_per_worker=cpus_per_worker,
+                shared=shared,
                 allow_mixed=allow_mixed,
             ),
         )

@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,7 +27,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from vidsr.config import UpscaleConfig
 from vidsr.cores import usable_cores
-from vidsr.errors import BackendUnavailable, UsageError, VidsrError
+from vidsr.errors import BackendUnavailable, OutputError, UsageError, VidsrError
 from vidsr.models.weights import Weights
 from vidsr.pipelines.ability import Ability, agree
 from vidsr.pipelines.dispatch import AT_ONCE, Dispatch
@@ -109,6 +111,7 @@ class ClusterCrew:
         self._config, self._progress, self._opener = config, progress, opener
         self._hands: list[_Hand] = []
         self._hired = 0
+        self._meeting: TemporaryDirectory[str] | None = None  # where segments come back on a shared disk
 
     @property
     def count(self) -> int:
@@ -120,6 +123,7 @@ class ClusterCrew:
         try:
             if self._ours:
                 _connect(str(self._config.crew.cluster))
+            self._meeting = _meeting_place(self._config.crew.shared)
             self._places = find_places(self._config, ray.nodes())
             self._packed = ray.put(self._luggage)
             self._hands = self._placed([self._hire() for _ in range(self._places.workers)])
@@ -181,9 +185,15 @@ class ClusterCrew:
                 segment = work.dispatch.take(hand.name, workers=self.count)
                 if segment is not None:
                     piece = cut_excerpt(work.reader, segment.start_pts, segment.end_pts)
-                    ref = hand.actor.do.remote(piece, segment)
+                    ref = hand.actor.do.remote(piece, segment, self._shared(hand, segment))
                     work.calls[ref] = _Call(hand, segment, piece.nbytes)
                     work.underway_bytes += piece.nbytes
+
+    def _shared(self, hand: _Hand, segment: Segment) -> Path | None:
+        """Where a worker puts a segment, apart from another's of the same one."""
+        if self._meeting is None:
+            return None
+        return Path(self._meeting.name) / f"{segment.index:06}-{hand.name}"
 
     def _settle(self, work: _Work, call: _Call, ref: Any, job: Job, ledger: Ledger) -> None:
         """Take in what an actor made of a segment, or see that it is done elsewhere."""
@@ -202,8 +212,9 @@ class ClusterCrew:
                 ref = other.actor.join.remote(self._packed, self._config, self._opener, work.orders)
                 work.joining[ref] = other
         else:
+            data = finished.fetch()
             if work.dispatch.done(segment):
-                job.keep(segment.index, finished.data, finished.record)
+                job.keep(segment.index, data, finished.record)
                 ledger.network(hand.name, finished.work)
                 ledger.stages(finished.busy_s)
                 ledger.on_frames(finished.frames)
@@ -310,8 +321,20 @@ class ClusterCrew:
                     ray.wait(tidying, num_returns=len(tidying), timeout=STOP_WITHIN_S)
             for hand in list(self._hands):
                 self._dismiss(hand)
+            if self._meeting is not None:
+                self._meeting.cleanup()
             if self._ours:
                 ray.shutdown()
+
+
+def _meeting_place(shared: Path | None) -> TemporaryDirectory[str] | None:
+    """A folder of this job's own on the shared disk; what lost workers leave in it goes with it."""
+    if shared is None:
+        return None
+    try:
+        return TemporaryDirectory(prefix="vidsr-", dir=shared.resolve(), ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OutputError(f"--shared {shared}: {error.strerror or error}; make it first") from error
 
 
 def _connect(address: str) -> None:

@@ -5,6 +5,7 @@ Nothing here knows what carries the calls; what comes and goes are plain values.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from vidsr.config import UpscaleConfig
+from vidsr.errors import OutputError
 from vidsr.inference.skipping import Tally
 from vidsr.pipelines.ability import Ability
 from vidsr.pipelines.ledger import new_clocks
@@ -39,11 +41,28 @@ class Introduction:
 class Finished:
     """A segment, as the files of it would be."""
 
-    data: bytes
+    data: bytes | Path  # its file's content, or where that lies on a disk that the driver sees too
     record: SegmentRecord
     frames: int  # of the source
     busy_s: tuple[float, ...]  # of decoder, network and encoder
     work: Tally  # of the network, since the job began
+
+    def fetch(self) -> bytes:
+        """The content of the segment's file; what lay on a shared disk is removed from there.
+
+        Raises OutputError where it does not lie there.
+        """
+        if isinstance(self.data, bytes):
+            return self.data
+        try:
+            content = self.data.read_bytes()
+            self.data.unlink()
+        except OSError as error:
+            raise OutputError(
+                f"{self.data}: a worker wrote it there, and it cannot be read here "
+                f"({error.strerror or error}): --shared takes a folder that all machines see"
+            ) from error
+        return content
 
 
 class FarWorker:
@@ -93,8 +112,12 @@ class FarWorker:
         self._orders = orders
         self._worker.begin(orders)
 
-    def do(self, excerpt: Excerpt, segment: Segment) -> Finished:
-        """Do one segment of the job begun, out of a piece of the source that holds it."""
+    def do(self, excerpt: Excerpt, segment: Segment, shared: Path | None = None) -> Finished:
+        """Do one segment of the job begun, out of a piece of the source that holds it.
+
+        Its file is handed back as bytes, or put to `shared`, a path of its own on a disk that the driver
+        sees. Raises OutputError where that cannot be written.
+        """
         path = self._folder / f"{segment.index:06}{self._orders.encoding.segment_suffix}"
         clocks = new_clocks()
         frames = 0
@@ -115,7 +138,18 @@ class FarWorker:
             record = SegmentRecord.load(record_path(path))
             assert record is not None
             busy_s = tuple(clock.busy_s for clock in clocks)
-            return Finished(path.read_bytes(), record, frames, busy_s, self._worker.work)
+            data = path.read_bytes() if shared is None else _put(path, shared)
+            return Finished(data, record, frames, busy_s, self._worker.work)
         finally:
             path.unlink(missing_ok=True)
             record_path(path).unlink(missing_ok=True)
+
+
+def _put(path: Path, shared: Path) -> Path:
+    try:
+        return shutil.copyfile(path, shared)
+    except OSError as error:
+        raise OutputError(
+            f"{shared.parent}: a worker cannot write there ({error.strerror or error}): "
+            "--shared takes a folder that all machines see"
+        ) from error
