@@ -65,6 +65,7 @@ SOURCES: Mapping[str, Mapping[str, Any]] = {
     "late_audio.mp4": {"audio": 1, "audio_start_s": 0.4},
     "late_video.mp4": {"start": 7, "rate": 24, "audio": 1},
     "late_video.mkv": {"start": 7, "audio": 2},
+    "late_both.mkv": {"start": 10, "audio": 1, "audio_start_s": 0.4},
     "transport.ts": {"audio": 1, "audio_codec": "aac"},
     "old.avi": {"audio": 1, "audio_codec": "libmp3lame"},
     "pcm.mov": {"audio": 1, "audio_codec": "pcm_s16le"},
