@@ -72,7 +72,7 @@ class Backend(Protocol):
         """Enlarge (N, h, w, 3) to (N, scale*h, scale*w, 3), clamped.
 
         uint8 for 8-bit video; floating in [0, 1] for deeper video; the same dtype comes out, in memory
-        of its own that the caller may overwrite.
+        of its own that the caller may overwrite, with strides in whatever order suits the backend.
         Raises OutOfMemory where the batch does not fit.
         """
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 # The graph first: it keeps OpenVINO from reporting its use.
-from vidsr.inference.openvino_graph import VERSION, Ranges, build_graph  # isort: split
+from vidsr.inference.openvino_graph import VERSION, Ranges, build_graph, last_shuffle  # isort: split
 
 import openvino
 
@@ -22,6 +22,7 @@ from vidsr.inference.backend import SizeLimits
 from vidsr.inference.calibration import Calibration, find_calibration
 from vidsr.inference.engine_files import user_cache
 from vidsr.inference.processor import bytes_pay
+from vidsr.inference.shuffle import spread
 from vidsr.inference.torch_backend import working_bytes_per_pixel
 from vidsr.models.generator import Generator
 from vidsr.models.weights import Weights, load_generator
@@ -75,6 +76,7 @@ class OpenvinoBackend:
         self.scale = weights.scale
         generator = load_generator(weights, self.device)
         self.receptive_radius = generator.config.receptive_radius
+        self._shuffle = last_shuffle(generator.config)
         self.bytes_per_pixel = working_bytes_per_pixel(generator.config, torch.float32.itemsize)
         if precision in ("auto", "int8") and calibration is None:
             calibration = find_calibration(weights)
@@ -123,20 +125,18 @@ class OpenvinoBackend:
             raise ValueError("the backend is closed")
         pixels = lr if lr.dtype == torch.uint8 else lr.float()
         pixels = pixels.contiguous()
-        count, height, width, _ = lr.shape
-        size = count, height * self.scale, width * self.scale, 3
         try:
             request = self._request(pixels)
-            sr = torch.empty(size, dtype=pixels.dtype)
-            # Both tensors share the memory of PyTorch's: nothing is copied.
+            # It shares the memory of PyTorch's: nothing is copied.
             request.set_input_tensor(openvino.Tensor(pixels.numpy(), shared_memory=True))
-            request.set_output_tensor(openvino.Tensor(sr.numpy(), shared_memory=True))
             request.infer()
+            # The request keeps the cells and overwrites them with the next call.
+            sr = spread(torch.from_numpy(request.get_output_tensor().data), self._shuffle)
         except (RuntimeError, MemoryError) as error:
             if not _lacks_memory(error):
                 raise
             self._requests.clear()
-            raise OutOfMemory(f"{self.name}: {count} frames at once do not fit") from error
+            raise OutOfMemory(f"{self.name}: {len(lr)} frames at once do not fit") from error
         return sr.to(lr.dtype)
 
     def _request(self, pixels: Tensor) -> openvino.InferRequest:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from vidsr.inference.calibration import LEVELS, grid
 from vidsr.inference.rewrites import convolution_before_shuffle
-from vidsr.models.generator import LEAKY_SLOPE, Generator
+from vidsr.models.generator import LEAKY_SLOPE, Generator, GeneratorConfig
 
 if "openvino" not in sys.modules:
     # None in this table makes the import fail as if the package were not installed.
@@ -43,13 +43,15 @@ _FILTER_LEVELS = 255  # symmetric: -127 to 127, as the multiply-add instructions
 
 
 def build_graph(generator: Generator, dtype: torch.dtype, ranges: Ranges | None = None) -> Model:
-    """The graph that enlarges (N, h, w, 3) RGB to (N, scale*h, scale*w, 3), every side of it dynamic.
+    """The graph from (N, h, w, 3) RGB to the cells of its enlargement, every side of it dynamic.
 
-    uint8 in and out where `dtype` says so, rounded to the nearest level with halves to even as PyTorch
-    rounds; else fp32 in [0, 1], clamped, with no 8-bit step at either end. `generator` has its batch
-    norm folded. The convolutions named in `ranges` are computed in 8 bits: their filters with a scale
-    for each output channel, their input with one affine map that holds zero exactly (the padding). All
-    sums, the skip connections and the input that is added at the end stay fp32.
+    What comes out is (N, f*h, f*w, 3 * (scale/f)**2): all is done but the last PixelShuffle, which is
+    for `shuffle.spread` and whose factor `last_shuffle` tells. uint8 in and out where `dtype` says so,
+    rounded to the nearest level with halves to even as PyTorch rounds; else fp32 in [0, 1], clamped,
+    with no 8-bit step at either end. `generator` has its batch norm folded. The convolutions named in
+    `ranges` are computed in 8 bits: their filters with a scale for each output channel, their input
+    with one affine map that holds zero exactly (the padding). All sums, the skip connections and the
+    input that is added at the end stay fp32.
     """
     layers = _Layers(generator, ranges or {})
     bytes_in = dtype == torch.uint8
@@ -58,11 +60,16 @@ def build_graph(generator: Generator, dtype: torch.dtype, ranges: Ranges | None 
     if bytes_in:
         lr = ops.multiply(ops.convert(lr, "f32"), np.float32(1 / 255))
     deep = _body(layers, layers.activation(layers.convolution(lr, "head"), "head_act"))
-    if layers.config.upsampler == "single":
-        sr = _single_shuffle(layers, deep, lr, bytes_in)
-    else:
-        sr = _staged(layers, deep, lr, bytes_in)
-    return Model([sr], [pixels], "vidsr")
+    last = _single if layers.config.upsampler == "single" else _staged
+    sr = last(layers, deep, lr)
+    # Clamped and rounded where the values still are in the layout of the convolution.
+    cells = ops.transpose(_finish(sr, bytes_in), _integers(0, 2, 3, 1))
+    return Model([cells], [pixels], "vidsr")
+
+
+def last_shuffle(config: GeneratorConfig) -> int:
+    """Factor of the PixelShuffle that is left to do behind the graph."""
+    return config.scale if config.upsampler == "single" else 2
 
 
 class _Layers:
@@ -79,11 +86,9 @@ class _Layers:
             name: tensor.detach().float().cpu().numpy() for name, tensor in tensors.items()
         }
 
-    def convolution(self, data: Node, name: str, order: NDArray[np.int64] | None = None) -> Node:
-        """A convolution that keeps the size; `order` rearranges its output channels."""
+    def convolution(self, data: Node, name: str) -> Node:
+        """A convolution that keeps the size."""
         weight, bias = self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
-        if order is not None:
-            weight, bias = weight[order], bias[order]
         filters = ops.constant(weight)
         if name in self._ranges:
             data = _rounded(data, *self._ranges[name])
@@ -123,8 +128,8 @@ def _body(layers: _Layers, shallow: Node) -> Node:
     return ops.add(shallow, layers.convolution(deep, "body_conv"))
 
 
-def _staged(layers: _Layers, deep: Node, lr: Node, bytes_out: bool) -> Node:
-    """Stages of x2 and the tail, (N, scale*h, scale*w, 3), finished; all but the last shuffle before it.
+def _staged(layers: _Layers, deep: Node, lr: Node) -> Node:
+    """Stages of x2 and the tail, (N, 12, scale/2*h, scale/2*w); all but the last shuffle before it.
 
     At high resolution the tail has three output channels for sixteen lanes, and is the slowest layer of
     the paper's network. Its equal before the last shuffle has twelve and makes the two stages and the
@@ -139,39 +144,23 @@ def _staged(layers: _Layers, deep: Node, lr: Node, bytes_out: bool) -> Node:
     if layers.config.input_skip:
         if layers.config.scale == 4:
             lr = ops.depth_to_space(ops.concat([lr] * 4, 1), "blocks_first", 2)
-        sr = ops.add(sr, _copies(lr, np.eye(3, dtype=np.float32).repeat(4, axis=0)))
+        sr = ops.add(sr, _copies(lr, 4))
     if layers.config.output == "tanh":
         sr = ops.multiply(ops.add(ops.tanh(sr), np.float32(1)), np.float32(0.5))
-    return ops.transpose(_shuffle(_finish(sr, bytes_out), 2), _integers(0, 2, 3, 1))
+    return sr
 
 
-def _single_shuffle(layers: _Layers, deep: Node, lr: Node, bytes_out: bool) -> Node:
-    """The tail and its one shuffle straight into (N, scale*h, scale*w, 3), finished.
-
-    PyTorch's shuffle has the colour outermost among its channels. With the colour innermost, which
-    costs nothing but another order of the filters, the pixels of one LR row and one sub-row lie side by
-    side already, and the shuffle moves runs of 3*scale values instead of single ones. Clamping and
-    rounding come first, where the values are still in the layout of the convolution.
-    """
-    scale = layers.config.scale
-    order = np.arange(3 * scale**2).reshape(3, scale, scale).transpose(1, 2, 0).reshape(-1)
-    sr = layers.convolution(deep, "tail", order)
+def _single(layers: _Layers, deep: Node, lr: Node) -> Node:
+    """The tail, (N, 3 * scale**2, h, w)."""
+    sr = layers.convolution(deep, "tail")
     if layers.config.input_skip:
-        sr = ops.add(sr, _copies(lr, np.tile(np.eye(3, dtype=np.float32), (scale**2, 1))))
-    sr = ops.transpose(_finish(sr, bytes_out), _integers(0, 2, 3, 1))
-    # (N, h, w, scale * 3*scale) -> (N, h, scale, w, 3*scale) -> (N, h*scale, w*scale, 3). A 0 keeps a
-    # side of the input, and -1 is what is left; both reshapes thus work for every size.
-    shape = ops.shape_of(sr, "i64")
-    height = ops.gather(shape, _integers(1), ops.constant(np.int64(0)))
-    width = ops.gather(shape, _integers(2), ops.constant(np.int64(0)))
-    split = ops.reshape(sr, _integers(0, 0, 0, scale, 3 * scale), True)
-    rows = ops.transpose(split, _integers(0, 1, 3, 2, 4))
-    size = [ops.multiply(height, _integers(scale)), ops.multiply(width, _integers(scale))]
-    return ops.reshape(rows, ops.concat([_integers(0), *size, _integers(3)], 0), True)
+        sr = ops.add(sr, _copies(lr, layers.config.scale**2))
+    return sr
 
 
-def _copies(lr: Node, which: Floats) -> Node:
-    """Channels of `lr` repeated as the rows of `which` say; as a convolution it joins the one before."""
+def _copies(lr: Node, times: int) -> Node:
+    """Each channel of `lr` so many times; as a convolution it joins the one before."""
+    which = np.eye(3, dtype=np.float32).repeat(times, axis=0)
     filters = ops.constant(which[:, :, None, None])
     return ops.convolution(lr, filters, [1, 1], [0, 0], [0, 0], [1, 1])
 

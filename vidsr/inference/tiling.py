@@ -98,7 +98,9 @@ def upscale_tiled(lr: Tensor, backend: Backend, tiles: Sequence[Tile]) -> Tensor
         return _call_padded(lr, backend)
     count, height, width, _ = lr.shape
     scale = backend.scale
-    sr = torch.empty(count, height * scale, width * scale, 3, dtype=lr.dtype, device=lr.device)
+    # Plane by plane: so the colour conversion reads it.
+    planes = torch.empty(count, 3, height * scale, width * scale, dtype=lr.dtype, device=lr.device)
+    sr = planes.permute(0, 2, 3, 1)
     upscale_into(sr, lr, backend, tiles)
     return sr
 
