@@ -13,6 +13,7 @@ from vidsr.cli.look import compare, sample
 from vidsr.cli.measure import benchmark, evaluate
 from vidsr.cli.models import export, models
 from vidsr.cli.plan import plan
+from vidsr.cli.process import run
 from vidsr.cli.train import train
 from vidsr.cli.upscale import info, upscale
 from vidsr.console import Console
@@ -62,4 +63,4 @@ def main() -> None:
     """Entry point of the `vidsr` command."""
     # Network, decoder and encoder share the processors: idle OpenMP threads must sleep, not spin.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    app(prog_name="vidsr")
+    run(lambda: app(prog_name="vidsr"))
