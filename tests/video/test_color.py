@@ -307,6 +307,23 @@ def test_batch_is_frame_by_frame() -> None:
     assert torch.equal(rgb[2:], color.to_rgb(batch_of(alone[2], spec)))
 
 
+@pytest.mark.parametrize("height", [131, 192, 200, 257])
+def test_strips_leave_no_trace(height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(5)
+    picture = torch.rand(2, height, 90, 3, generator=generator)
+    specs = [
+        ColorSpec(siting=siting, subsampling=subsampling)
+        for siting, subsampling in product(SITINGS, SUBSAMPLINGS)
+    ]
+    for spec in (*specs, ColorSpec("gray"), ColorSpec("rgb"), ColorSpec("rgb", range="full", depth=10)):
+        for content in (picture, picture.mul(255).to(torch.uint8)):
+            monkeypatch.setattr(color, "_CPU_PIXELS", 1 << 20)
+            whole = color.to_planes(content, spec)
+            monkeypatch.setattr(color, "_CPU_PIXELS", 1)  # the least there is: 64 rows
+            strips = color.to_planes(content, spec)
+            assert all(map(torch.equal, strips, whole)), spec
+
+
 def test_alpha_is_left_out_of_rgb() -> None:
     planes = tuple(torch.full((1, 4, 4), value, dtype=torch.uint8) for value in (235, 128, 128, 7))
     spec = ColorSpec(subsampling=(1, 1), alpha=True)

@@ -136,11 +136,24 @@ def _halve(x: Tensor, dim: int, phase: Phase) -> Tensor:
         n = even.shape[dim]
         right = _extended(missed, dim, 1, n - odd.shape[dim])
         return right.narrow(dim, 0, n).add(right.narrow(dim, 1, n)).mul_(0.25).add_(even)
-    n = (x.shape[dim] + 1) // 2
-    padded = _mirrored(x, dim, 2, 2 + x.shape[dim] % 2)
-    a, d = _every_second(padded.narrow(dim, 0, 2 * n), dim)
-    b, e = _every_second(padded.narrow(dim, 2, 2 * n), dim)
-    c, f = _every_second(padded.narrow(dim, 4, 2 * n), dim)
+    length = x.shape[dim]
+    inner = (
+        length - 4
+    ) // 2  # outputs that read nothing beyond the ends; the first of all reads a mirror
+    if inner < 1:
+        return _six_taps(_mirrored(x, dim, 2, 2 + length % 2), dim)
+    # The ends alone are copied: a copy of all takes as long as the filter.
+    first = _mirrored(x.narrow(dim, 0, 4), dim, 2, 0)
+    last = _mirrored(x.narrow(dim, 2 * inner, length - 2 * inner), dim, 0, 2 + length % 2)
+    return torch.cat([_six_taps(first, dim), _six_taps(x, dim), _six_taps(last, dim)], dim)
+
+
+def _six_taps(x: Tensor, dim: int) -> Tensor:
+    """(-1, -3, 28, 28, -3, -1)/48 of each six samples, from every second one on."""
+    count = (x.shape[dim] - 4) // 2
+    a, d = _every_second(x.narrow(dim, 0, 2 * count), dim)
+    b, e = _every_second(x.narrow(dim, 2, 2 * count), dim)
+    c, f = _every_second(x.narrow(dim, 4, 2 * count), dim)
     # In the order of the axis: a d b e c f.
     return (b + e).mul_(28 / 48).sub_(d + c, alpha=3 / 48).sub_(a + f, alpha=1 / 48)
 

@@ -8,13 +8,14 @@ resampling) and `resize`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vidsr.frames import ColorSpec, FrameBatch, Matrix
-from vidsr.video.chroma import chroma_size, enlarge_chroma, shrink_chroma
+from vidsr.video.chroma import chroma_size, enlarge_chroma, shrink_chroma, shrunk_reach
 from vidsr.video.color_tags import ColorTags, h273_tags, resolve_color
 from vidsr.video.planar_formats import (
     PlanarFormat,
@@ -98,6 +99,9 @@ def _mix(matrix: Matrix) -> _Mix:
 _CPU_PIXELS = 1 << 20
 _DEVICE_PIXELS = 1 << 24
 """Pixels of luma worked on at once: their floats fit a CPU's last cache, or fill a GPU."""
+
+_LEAST_ROWS = 64
+"""Of a strip, luma samples: what chroma filters read beyond it is read twice."""
 
 
 def _frames_at_once(size: tuple[int, int], device: torch.device) -> int:
@@ -190,13 +194,44 @@ def to_planes(rgb: Tensor, color: ColorSpec) -> tuple[Tensor, ...]:
     planes = tuple(torch.empty(count, *size, dtype=dtype, device=rgb.device) for size in sizes)
     step = _frames_at_once((height, width), rgb.device)
     for start in range(0, count, step):
-        part = slice(start, start + step)
-        _planes_of(rgb[part], color, [plane[part] for plane in planes])
+        frames = slice(start, start + step)
+        for strip in _strips((height, width), color, rgb.device):
+            _planes_of(rgb[frames, strip.read], color, [plane[frames] for plane in planes], strip)
     return planes
 
 
-def _planes_of(rgb: Tensor, color: ColorSpec, out: list[Tensor]) -> None:
-    """Fill `out` with the planes of `rgb`, (N, H, W, 3) uint8 or floating."""
+class _Strip(NamedTuple):
+    """Rows of luma: which are converted, and which of them are read for it; whole chroma samples."""
+
+    keep: slice
+    read: slice
+
+    def place(self, part: Tensor, whole: Tensor, unit: int) -> None:
+        """Write what is kept of a part's plane, each row of which is `unit` rows of luma."""
+        first, last = self.keep.start // unit, -(-self.keep.stop // unit)
+        skipped = self.read.start // unit
+        _store_codes(part[:, first - skipped : last - skipped], whole[:, first:last])
+
+
+def _strips(size: tuple[int, int], color: ColorSpec, device: torch.device) -> Iterator[_Strip]:
+    """A picture of `size` = (height, width) in strips whose floats are few enough."""
+    height, width = size
+    unit = color.subsampling[0] if color.matrix not in ("rgb", "gray") else 1
+    reach = shrunk_reach((unit, 1))
+    rows = height
+    if device.type == "cpu":
+        rows = max(_LEAST_ROWS, _CPU_PIXELS // max(1, width)) // _LEAST_ROWS * _LEAST_ROWS
+    for start in range(0, height, rows):
+        stop = min(start + rows, height)
+        above, below = max(0, start - reach), min(height, stop + reach)
+        yield _Strip(slice(start, stop), slice(above, below))
+
+
+def _planes_of(rgb: Tensor, color: ColorSpec, out: list[Tensor], strip: _Strip) -> None:
+    """Fill a strip of `out`, which are whole planes, from what it reads of a picture.
+
+    `rgb` is (N, rows, W, 3), uint8 or floating.
+    """
     levels = _levels(color)
     span = 255.0 if rgb.dtype == torch.uint8 else 1.0
     scale = levels.luma_span / span
@@ -204,9 +239,10 @@ def _planes_of(rgb: Tensor, color: ColorSpec, out: list[Tensor]) -> None:
         for index, plane in enumerate(out):
             channel = rgb[..., index]
             if scale == 1 and levels.luma_zero == 0 and channel.dtype == plane.dtype:
-                plane.copy_(channel)
+                strip.place(channel, plane, 1)
             else:
-                _store(_floats(channel).mul_(scale), levels.luma_zero, levels, plane)
+                codes = _codes(_floats(channel).mul_(scale), levels.luma_zero, levels)
+                strip.place(codes, plane, 1)
         return
     red, green, blue = (_floats(rgb[..., index]) for index in range(3))
     mix = _mix(color.matrix)
@@ -215,8 +251,9 @@ def _planes_of(rgb: Tensor, color: ColorSpec, out: list[Tensor]) -> None:
         for plane, primary, reach in ((out[1], blue, mix.blue_u), (out[2], red, mix.red_v)):
             # Filters are linear and keep a constant: scale and offset are cheaper behind them.
             chroma = shrink_chroma(primary.sub_(luma), color)
-            _store(chroma.mul_(levels.chroma_span / (span * reach)), levels.chroma_zero, levels, plane)
-    _store(luma.mul_(scale), levels.luma_zero, levels, out[0])
+            chroma.mul_(levels.chroma_span / (span * reach))
+            strip.place(_codes(chroma, levels.chroma_zero, levels), plane, color.subsampling[0])
+    strip.place(_codes(luma.mul_(scale), levels.luma_zero, levels), out[0], 1)
 
 
 def _floats(channel: Tensor) -> Tensor:
@@ -227,6 +264,15 @@ def _floats(channel: Tensor) -> Tensor:
     return channel.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
 
 
-def _store(codes: Tensor, zero: float, levels: _Levels, out: Tensor) -> None:
-    """Round half up, clamp, and write; `codes` is overwritten."""
-    out.copy_(codes.add_(zero + 0.5).clamp_(levels.least, levels.most + 0.5))
+def _codes(values: Tensor, zero: float, levels: _Levels) -> Tensor:
+    """Half above what is to be written, clamped to it; `values` is overwritten."""
+    return values.add_(zero + 0.5).clamp_(levels.least, levels.most + 0.5)
+
+
+def _store_codes(codes: Tensor, out: Tensor) -> None:
+    """Cut off what is behind the point, and write."""
+    if codes.is_floating_point():
+        # PyTorch converts floats to integers of their own size, or half of it, in vectors, but to bytes
+        # one by one: on a CPU the way around is three times as fast.
+        codes = codes.to(torch.int16 if out.dtype == torch.uint8 else torch.int32)
+    out.copy_(codes)
