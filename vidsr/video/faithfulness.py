@@ -6,10 +6,10 @@ measure of the super-resolution literature, "LR-PSNR" (A. Lugmayr, M. Danelljan,
 Learning the Super-Resolution Space Challenge", CVPRW 2021, which demands 45 dB of a method before
 anything is compressed). No reference in high resolution is needed, so it can be had of every frame.
 
-Luma is reduced by the antialiased bicubic filter of `resize`, chroma by the same kernel with the samples
-where the siting says. Errors are mean squares in codes of 8-bit limited range, luma and chroma apart,
-whatever depth and range the planes have; so PSNR has the peak and the scale that it has everywhere else
-in super-resolution (peak 255, luma 16 to 235).
+Luma is reduced by the antialiased bicubic filter of `resample`, with which "LR-PSNR" is defined, and
+chroma by the same with the samples where the siting says. Errors are mean squares in codes of 8-bit
+limited range, luma and chroma apart, whatever depth and range the planes have; so PSNR has the peak and
+the scale that it has everywhere else in super-resolution (peak 255, luma 16 to 235).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -24,8 +25,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidsr.frames import ColorSpec, FrameBatch
-from vidsr.video.color import resize_plane, to_planes, to_rgb, to_signal
-from vidsr.video.resample import resize_weights
+from vidsr.video.banded import Banded
+from vidsr.video.color import to_planes, to_rgb, to_signal
+from vidsr.video.resample import resize_taps
 
 PEAK = 255.0
 """Of the scale on which errors are given."""
@@ -116,9 +118,8 @@ def _layout(color: ColorSpec) -> tuple[object, ...]:
 
 def _reduced_luma(plane: Tensor, color: ColorSpec, size: tuple[int, int]) -> Tensor:
     """Signal (1, *size) of a plane (1, H, W) of luma, R, G or B, not rounded to codes."""
-    peak = (1 << color.depth) - 1
-    codes = resize_plane(plane.to(torch.float32).div_(peak), size).mul_(peak)
-    return to_signal(codes, color)
+    full = int(plane.shape[1]), int(plane.shape[2])
+    return to_signal(_reduced(plane, full, size, size, (0.0, 0.0)), color)
 
 
 def _reduced_rgb(enlarged: FrameBatch, size: tuple[int, int]) -> FrameBatch:
@@ -143,17 +144,31 @@ def _reduced_chroma(
     """
     cosited = (color.siting in ("topleft", "top"), color.siting in ("topleft", "left"))
     down, across = (
-        resize_weights(
-            plane.shape[axis + 1],
-            wanted[axis + 1],
-            size[axis] / full[axis],
-            "bicubic",
-            True,
-            (full[axis] / size[axis] - 1) / 2 * (1 / block - 1) if on_first else 0.0,
-        ).float()
+        (full[axis] / size[axis] - 1) / 2 * (1 / block - 1) if on_first else 0.0
         for axis, (block, on_first) in enumerate(zip(color.subsampling, cosited, strict=True))
     )
-    return to_signal(down @ plane.to(torch.float32) @ across.T, color, chroma=True)
+    return to_signal(_reduced(plane, full, size, wanted[1:], (down, across)), color, chroma=True)
+
+
+def _reduced(
+    plane: Tensor,
+    full: tuple[int, int],
+    size: tuple[int, int],
+    wanted: Sequence[int],
+    shift: tuple[float, float],
+) -> Tensor:
+    """Codes (1, *wanted), not rounded, of a plane (1, H, W), where frames go from `full` to `size`."""
+    down, across = (
+        _filter(int(plane.shape[axis + 1]), wanted[axis], size[axis] / full[axis], shift[axis])
+        for axis in (0, 1)
+    )
+    # Columns first: their matrices are products with whole rows, and what is left is small.
+    return across.across(down.down(plane[0]))[None]
+
+
+@lru_cache(maxsize=16)
+def _filter(length: int, out: int, factor: float, shift: float) -> Banded:
+    return Banded(*resize_taps(length, out, factor, "bicubic", True, shift))
 
 
 def _worst_area(squares: Tensor) -> tuple[int, int, float]:

@@ -64,10 +64,21 @@ def imresize(
 def resize_weights(
     length: int, out: int, factor: float, kernel: Kernel, antialias: bool, shift: float = 0.0
 ) -> Tensor:
-    """(out, length) float64 matrix that resizes a line of `length` samples by `factor` to `out`.
+    """(out, length) float64 matrix that resizes a line; see `resize_taps`.
+
+    The returned tensor is shared between calls: do not change it.
+    """
+    source, weights = resize_taps(length, out, factor, kernel, antialias, shift)
+    return torch.zeros(out, length, dtype=torch.float64).scatter_add_(1, source, weights)
+
+
+def resize_taps(
+    length: int, out: int, factor: float, kernel: Kernel, antialias: bool, shift: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """What resizes a line of `length` samples by `factor` to `out`: places (out, taps), their weights.
 
     Sample centres are at i + 1/2, so that output sample i lies at (i + 1/2) / factor in the input, and
-    `shift` input samples further on. The returned tensor is shared between calls: do not change it.
+    `shift` input samples further on. Places are int64, weights float64; a place may occur twice.
     """
     stretch = 1 / factor if antialias and factor < 1 else 1.0
     support = _SUPPORT[kernel] * stretch
@@ -78,8 +89,7 @@ def resize_weights(
     weights /= weights.sum(dim=1, keepdim=True)
     # Mirror with the edge sample repeated, as often as a short line needs: period 2 * length.
     phase = taps.long() % (2 * length)
-    source = torch.where(phase < length, phase, 2 * length - 1 - phase)
-    return torch.zeros(out, length, dtype=torch.float64).scatter_add_(1, source, weights)
+    return torch.where(phase < length, phase, 2 * length - 1 - phase), weights
 
 
 def _evaluate(kernel: Kernel, x: Tensor) -> Tensor:
