@@ -156,6 +156,19 @@ def test_other_settings_in_the_same_folder_are_refused(config: TrainConfig) -> N
     assert report.stages["pixel"]["updates"] == 12
 
 
+def test_a_run_of_a_version_that_did_not_know_a_setting_goes_on(config: TrainConfig) -> None:
+    train(replace(config, stage="pixel", updates=2))
+    path = config.output / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    del content["settings"]["variation_weight"]
+    torch.save(content, path)
+    report = train(replace(config, stage="pixel", updates=4))
+    assert report.stages["pixel"]["updates"] == 4
+    torch.save(content, path)
+    with pytest.raises(TrainingError, match=r"variation_weight was 0\.0"):
+        train(replace(config, stage="pixel", updates=6, variation_weight=1.0))
+
+
 def test_bicubic_degradation_and_given_validation(config: TrainConfig, tmp_path: Path) -> None:
     held = write_video(tmp_path / "held.mp4", panned(10, 96, 128, 20))
     heard: list[Event] = []

@@ -102,9 +102,11 @@ class RunFolder:
             return None
         kept = read_checkpoint(self.checkpoint)
         ours = self.settings()
-        changed = [name for name in ours if ours[name] != kept.settings.get(name)]
+        # A setting that came with a later version was then what is its default now.
+        theirs = {name: kept.settings.get(name, default) for name, default in _defaults().items()}
+        changed = [name for name in ours if ours[name] != theirs[name]]
         if changed:
-            details = ", ".join(f"{name} was {kept.settings.get(name)}" for name in changed)
+            details = ", ".join(f"{name} was {theirs[name]}" for name in changed)
             raise TrainingError(
                 f"{self.checkpoint}: belongs to a run with other settings ({details}); repeat those to "
                 "go on, or give --restart to begin anew"
@@ -113,12 +115,7 @@ class RunFolder:
 
     def settings(self) -> dict[str, Any]:
         """What must stay the same over a run, as plain values."""
-        plain = {}
-        for field in dataclasses.fields(self.config):
-            value = getattr(self.config, field.name)
-            if field.name not in MAY_CHANGE:
-                plain[field.name] = value if isinstance(value, (bool, int, float, str)) else str(value)
-        return plain
+        return _plain({f.name: getattr(self.config, f.name) for f in dataclasses.fields(TrainConfig)})
 
     def save(self, state: TrainState, journal: Journal) -> None:
         """Replace the checkpoint."""
@@ -189,3 +186,16 @@ def hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _defaults() -> dict[str, Any]:
+    return _plain({field.name: field.default for field in dataclasses.fields(TrainConfig)})
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that a resumed run must have, as a checkpoint holds them."""
+    return {
+        name: value if isinstance(value, (bool, int, float, str)) else str(value)
+        for name, value in values.items()
+        if name not in MAY_CHANGE
+    }
