@@ -20,7 +20,8 @@ from vidsr.inference.quantisation import measure_ranges
 from vidsr.inference.tensorrt_backend import open_tensorrt
 from vidsr.inference.torch_backend import TorchBackend
 from vidsr.inference.variants import offered
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import Weights, find_weights, load_generator, save_weights
 from vidsr.progress import Event, Notice, silent
 

@@ -24,7 +24,8 @@ from vidsr.inference.backend import open_backend
 from vidsr.inference.calibration import Calibration, calibration_path
 from vidsr.inference.openvino_backend import OpenvinoBackend
 from vidsr.inference.quantisation import measure_ranges
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import Weights, find_weights, load_generator, save_weights
 from vidsr.progress import Event, Notice
 

@@ -24,7 +24,8 @@ from vidsr.inference.calibration import (
     read_calibration,
 )
 from vidsr.inference.quantisation import export_int8, measure_ranges
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import SHIPPED, Weights, find_weights, load_generator, save_weights
 from vidsr.progress import Advanced, Event, Finished, Started
 from vidsr.video.durable import sha256_of

@@ -17,7 +17,8 @@ from vidsr.inference.rewrites import (
     scaled_input,
     scaled_output,
 )
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 
 SMALL = GeneratorConfig(blocks=2, channels=8)
 

@@ -19,7 +19,8 @@ from vidsr.inference.backend import Backend, SizeLimits
 from vidsr.inference.exactness import exact_alone, exact_in_tiles
 from vidsr.inference.tiling import plan_tiles
 from vidsr.inference.upscaler import Upscaler, WorkPlan
-from vidsr.models.generator import Generator, GeneratorConfig, Upsampler
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig, Upsampler
 from vidsr.models.weights import Weights, find_weights, save_weights
 from vidsr.video.chroma import chroma_size
 

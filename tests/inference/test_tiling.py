@@ -7,7 +7,8 @@ from tests.inference.nearest import NearestBackend
 from vidsr.inference.backend import SizeLimits
 from vidsr.inference.tiling import least_tile, plan_tiles, upscale_tiled
 from vidsr.inference.torch_backend import TorchBackend
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import find_weights, save_weights
 
 

@@ -17,7 +17,8 @@ from vidsr.inference.backend import Call, Tunable
 from vidsr.inference.rewrites import Depth
 from vidsr.inference.torch_backend import TorchBackend
 from vidsr.inference.variants import Form, Variant, build_network
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import Weights, find_weights, save_weights
 
 CALL = Call(2, 20, 24, torch.uint8)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vidsr.models.generator import Generator, GeneratorConfig, fold_batch_norm
+from vidsr.models.generator import Generator, fold_batch_norm
+from vidsr.models.generator_config import GeneratorConfig
 
 SHAPES = [
     GeneratorConfig(blocks=2, channels=8),

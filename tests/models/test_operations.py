@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.operations import operations_a_pixel
 
 

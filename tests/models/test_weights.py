@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from vidsr.errors import UsageError, WeightsError
 from vidsr.models import weights as module
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import find_weights, load_generator, read_header, registry, save_weights
 
 CPU = torch.device("cpu")

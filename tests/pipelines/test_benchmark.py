@@ -13,7 +13,8 @@ import torch
 
 from vidsr.config import BenchmarkConfig
 from vidsr.errors import InputError, UsageError
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import Weights, find_weights, save_weights
 from vidsr.pipelines import machine
 from vidsr.pipelines.benchmark import benchmark, gflop_a_frame

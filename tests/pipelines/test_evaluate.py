@@ -18,7 +18,8 @@ from vidsr.evaluation.metrics import luma, psnr
 from vidsr.evaluation.pictures import find_lr, list_pictures, to_bytes
 from vidsr.evaluation.report import EvaluationReport
 from vidsr.frames import ColorSpec, FrameBatch
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import save_weights
 from vidsr.pipelines.evaluate import compare_methods, evaluate_images, evaluate_video
 from vidsr.progress import Advanced, Event, Finished, Notice, Started

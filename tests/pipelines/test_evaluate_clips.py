@@ -14,7 +14,8 @@ from tests.synthetic import make_video
 from vidsr.config import EvaluateConfig
 from vidsr.errors import InputError, UsageError
 from vidsr.evaluation.clip_report import ClipEvaluationReport
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import save_weights
 from vidsr.pipelines.evaluate_clips import compare_on_clips, evaluate_clips, read_clip
 from vidsr.video.resample import imresize

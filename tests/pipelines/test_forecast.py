@@ -13,7 +13,8 @@ import torch
 from tests.synthetic import make_video
 from vidsr.config import EncodeConfig, ForecastConfig, UpscaleConfig
 from vidsr.errors import InputError, UsageError, VidsrError
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import save_weights
 from vidsr.pipelines import forecast as pipeline
 from vidsr.pipelines.forecast import forecast

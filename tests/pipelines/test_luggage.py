@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from vidsr.inference.calibration import find_calibration
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import find_weights, load_generator, save_weights
 from vidsr.pipelines.luggage import Luggage
 

@@ -14,7 +14,8 @@ from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.errors import UsageError
 from vidsr.inference import speed
 from vidsr.models import weights as registry
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import save_weights
 from vidsr.pipelines import model_choice
 from vidsr.pipelines.info import describe

@@ -20,7 +20,7 @@ from vidsr.pipelines.report import UpscaleReport
 from vidsr.pipelines.score_report import Moment, ScoreReport, clock
 from vidsr.pipelines.upscale import upscale_video
 from vidsr.progress import silent
-from vidsr.video.faithfulness import FrameScore
+from vidsr.video.frame_score import FrameScore
 
 
 class InventingBackend(NearestBackend):

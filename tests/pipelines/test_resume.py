@@ -13,7 +13,8 @@ from tests.synthetic import make_video
 from vidsr.config import UpscaleConfig
 from vidsr.inference.backend import Call
 from vidsr.inference.torch_backend import TorchBackend
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import Weights, save_weights
 from vidsr.pipelines.upscale import upscale_video
 from vidsr.progress import Progress, silent

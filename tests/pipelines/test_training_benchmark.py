@@ -11,7 +11,8 @@ import torch
 
 from vidsr.config import TrainingBenchmarkConfig
 from vidsr.errors import UsageError
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.pipelines import machine, training_benchmark
 from vidsr.pipelines.machine import product_gflops
 from vidsr.pipelines.training_benchmark import benchmark_training, operations_a_patch

@@ -11,7 +11,8 @@ import torch
 from tests.synthetic import make_video
 from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.errors import InputError
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import save_weights
 from vidsr.pipelines import trial as module
 from vidsr.pipelines.samples import Run, spread

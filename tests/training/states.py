@@ -5,7 +5,8 @@ import copy
 import torch
 
 from vidsr.models.discriminator import RealAndMade, make_discriminator
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.training.gan_step import SRPair, StageName, TrainState, make_scaler
 
 SHAPE = GeneratorConfig(

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from vidsr.frames import ColorSpec, FrameBatch, Siting
 from vidsr.video.color import to_planes, to_rgb
-from vidsr.video.faithfulness import AREA_PX, BEST_DB, FrameScore, comparable, decibels, score
+from vidsr.video.faithfulness import comparable, score
+from vidsr.video.frame_score import AREA_PX, BEST_DB, FrameScore, decibels
 
 SIZE = (32, 48)
 RGB = ColorSpec("rgb", range="full", subsampling=(1, 1))

@@ -14,7 +14,8 @@ from vidsr.errors import OutputError
 from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.video.color import to_planes
 from vidsr.video.encoders import Encoding
-from vidsr.video.faithfulness import comparable, decibels, score
+from vidsr.video.faithfulness import comparable, score
+from vidsr.video.frame_score import decibels
 from vidsr.video.replay import Replay, stride
 from vidsr.video.writer import SegmentRecord, VideoWriter, record_path
 

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, get_args, runtime_checkable
 
-import torch
-from torch import Tensor
-
 from vidsr.config import BackendName, UpscaleConfig
 from vidsr.errors import BackendUnavailable
+from vidsr.inference.card_driver import card_answers
 from vidsr.progress import Notice, Progress
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from vidsr.inference.tuning import Trial
     from vidsr.models.weights import Weights
 
@@ -96,7 +97,7 @@ class Call:
     dtype: torch.dtype  # uint8, or float32 in [0, 1]
 
     def __str__(self) -> str:
-        kind = "bytes" if self.dtype == torch.uint8 else "floats"
+        kind = "bytes" if self.dtype.itemsize == 1 else "floats"
         return f"{self.frames}x{self.height}x{self.width} {kind}"
 
 
@@ -139,7 +140,7 @@ def choose_device(config: UpscaleConfig) -> str:
     It decides which weights `--model auto` takes, before those weights are opened.
     """
     if config.backend == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if card_answers() else "cpu"
     return "cuda" if config.backend in ("cuda", "tensorrt") else "cpu"
 
 
@@ -168,6 +169,8 @@ def open_backend(weights: Weights, config: UpscaleConfig, progress: Progress) ->
 
 def _open(name: BackendName, weights: Weights, config: UpscaleConfig, progress: Progress) -> Backend:
     assert name in get_args(BackendName) and name != "auto"
+    import torch
+
     backend: Backend
     if name == "openvino":
         try:

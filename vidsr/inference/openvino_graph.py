@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from vidsr.inference.calibration import LEVELS, grid
 from vidsr.inference.rewrites import convolution_before_shuffle
-from vidsr.models.generator import LEAKY_SLOPE, Generator, GeneratorConfig
+from vidsr.models.generator import LEAKY_SLOPE, Generator
+from vidsr.models.generator_config import GeneratorConfig
 
 if "openvino" not in sys.modules:
     # None in this table makes the import fail as if the package were not installed.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from vidsr.config import UpscaleConfig
+from vidsr.cores import usable_cores
 from vidsr.inference.backend import choose_device, open_backend
 from vidsr.inference.engine_files import user_cache
 from vidsr.inference.findings import keep, measured_once, recall
@@ -55,16 +55,23 @@ def _subject(weights: Weights, config: UpscaleConfig) -> str:
     """Everything that the speed depends on, known without opening anything."""
     found = found_versions()
     runtimes = ", ".join(f"{name} {found[name]}" for name in RUNTIMES if name in found)
-    device = (
-        torch.cuda.get_device_name()
-        if choose_device(config) == "cuda" and torch.cuda.is_available()
-        else f"{processor_name()}, {torch.get_num_threads()} threads"
-    )
+    device = _card() if choose_device(config) == "cuda" else None
+    # How many threads PyTorch has at the moment says nothing: beside OpenVINO it is given fewer.
+    threads = os.environ.get("OMP_NUM_THREADS") or usable_cores()
+    device = device or f"{processor_name()}, {threads} threads"
     asked = f"{config.backend} {config.precision}"
     return f"{weights.name} {weights.sha256[:8]} by {asked} on {device} with {runtimes}"
 
 
+def _card() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
 def _measured(weights: Weights, config: UpscaleConfig) -> float:
+    import torch
+
     # An engine of TensorRT's takes minutes to build; what stands in for it tells the order of magnitude.
     with open_backend(weights, replace(config, engine_build="never"), silent) as backend:
         lr = torch.zeros(TRIAL_SHAPES[backend.device.type], dtype=torch.uint8, device=backend.device)

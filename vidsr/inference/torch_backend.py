@@ -19,7 +19,8 @@ from vidsr.inference.rewrites import Depth
 from vidsr.inference.self_check import check_engine
 from vidsr.inference.tuning import Run, Trial, fastest, try_out
 from vidsr.inference.variants import Form, Variant, build_network, offered
-from vidsr.models.generator import Generator, GeneratorConfig
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import Weights, load_generator
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidsr.models.generator import GeneratorConfig
+from vidsr.models.generator_config import GeneratorConfig
 
 
 def operations_a_pixel(config: GeneratorConfig) -> int:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vidsr.errors import WeightsError
-from vidsr.models.generator import GeneratorConfig
+from vidsr.models.generator_config import GeneratorConfig
 
 
 def adopt(state: dict[str, Tensor], path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

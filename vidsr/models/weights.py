@@ -257,7 +257,8 @@ def load_generator(weights: Weights, device: torch.device) -> Generator:
     """The generator of these weights on a device: fp32, evaluation mode, batch norm folded."""
     import torch
 
-    from vidsr.models.generator import Generator, GeneratorConfig, fold_batch_norm
+    from vidsr.models.generator import Generator, fold_batch_norm
+    from vidsr.models.generator_config import GeneratorConfig
 
     config, state = _read(weights.path)
     if weights.detailed is not None:

@@ -12,7 +12,6 @@ from vidsr.errors import IncompatibleStreams, InputError, OutputError, UsageErro
 from vidsr.inference.backend import Backend
 from vidsr.inference.upscaler import Upscaler
 from vidsr.models.weights import Weights
-from vidsr.pipelines.pictures import writes_pictures
 from vidsr.pipelines.pipe import (
     announce,
     enlarge_pieces,
@@ -27,6 +26,7 @@ from vidsr.pipelines.report import UpscaleReport
 from vidsr.pipelines.score_report import ScoreReport
 from vidsr.pipelines.segment import FramePair
 from vidsr.pipelines.stages import StageClock, slowest, until_stopped
+from vidsr.pipelines.upscale_plan import writes_pictures
 from vidsr.progress import Advanced, Finished, Notice, Progress, Started
 from vidsr.video.containers import container_for
 from vidsr.video.durable import put_in_place

@@ -16,8 +16,8 @@ from vidsr.models.weights import Weights
 from vidsr.pipelines.ability import Ability
 from vidsr.pipelines.ledger import Ledger
 from vidsr.pipelines.manner import Manner, Material
-from vidsr.pipelines.pictures import writes_pictures
 from vidsr.pipelines.segment import Reader, Segment
+from vidsr.pipelines.upscale_plan import writes_pictures
 from vidsr.pipelines.worker import BackendOpener, Orders, Worker
 from vidsr.progress import Progress
 from vidsr.video.job import Job

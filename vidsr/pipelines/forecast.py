@@ -24,11 +24,10 @@ from vidsr.pipelines.apart import call_apart
 from vidsr.pipelines.forecast_report import Forecast, Way
 from vidsr.pipelines.info import describe_plan
 from vidsr.pipelines.model_choice import Expected, choose_model
-from vidsr.pipelines.pictures import writes_pictures
 from vidsr.pipelines.samples import Decoded, Run, look_at, spread
 from vidsr.pipelines.segment import Reader
 from vidsr.pipelines.trial import Measured, Trial, measure
-from vidsr.pipelines.upscale_plan import UpscalePlan, open_reader, plan_anyhow
+from vidsr.pipelines.upscale_plan import UpscalePlan, open_reader, plan_anyhow, writes_pictures
 from vidsr.progress import Advanced, Finished, Progress, Started, silent
 from vidsr.video.durable import existing_folder
 

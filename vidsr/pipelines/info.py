@@ -10,13 +10,13 @@ from vidsr.frames import ColorSpec, VideoInfo
 from vidsr.inference.backend import choose_device
 from vidsr.pipelines.geometry import plan_geometry
 from vidsr.pipelines.model_choice import choose_weights
-from vidsr.pipelines.pictures import writes_pictures
 from vidsr.pipelines.segment import Reader
 from vidsr.pipelines.upscale_plan import (
     UpscalePlan,
     is_deinterlaced,
     open_reader,
     plan_anyhow,
+    writes_pictures,
 )
 from vidsr.video.plan import StreamPlan
 from vidsr.video.provenance import history, read_history

@@ -18,7 +18,7 @@ from vidsr.inference.backend import choose_device
 from vidsr.inference.calibration import find_calibration
 from vidsr.inference.processor import multiplies_bytes
 from vidsr.inference.speed import known_speed, learn_speed, pixels_a_second
-from vidsr.models.generator import GeneratorConfig
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.operations import operations_a_pixel
 from vidsr.models.weights import FAST, Weights, find_weights, preferred_models
 from vidsr.pipelines.geometry import plan_geometry

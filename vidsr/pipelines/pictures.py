@@ -27,16 +27,11 @@ from vidsr.progress import Advanced, Finished, Notice, Progress, Started
 from vidsr.video.faithfulness import comparable, score
 from vidsr.video.job import job_folder
 from vidsr.video.provenance import history, made_by
-from vidsr.video.sequences import SequenceReader, is_sequence, numbered
+from vidsr.video.sequences import SequenceReader, numbered
 from vidsr.video.stills import is_still, read_still, stored_color, write_still
 
 FIRST_NUMBER = 1
 """Number of the first picture of a sequence made from a video, as FFmpeg's image muxer counts."""
-
-
-def writes_pictures(output: Path) -> bool:
-    """Whether the name of an output is that of a picture or of numbered pictures."""
-    return is_still(output) or is_sequence(output)
 
 
 @dataclass(frozen=True)

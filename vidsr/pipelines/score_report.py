@@ -8,7 +8,7 @@ from fractions import Fraction
 from statistics import fmean
 from typing import Any
 
-from vidsr.video.faithfulness import AREA_PX, FrameScore, decibels
+from vidsr.video.frame_score import AREA_PX, FrameScore, decibels
 from vidsr.video.writer import SegmentRecord
 
 

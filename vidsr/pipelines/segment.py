@@ -13,15 +13,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidsr.frames import FrameBatch, VideoInfo
-from vidsr.inference.upscaler import Upscaler
 from vidsr.pipelines.stages import StageClock, run_stages
 from vidsr.video.encoders import Encoding
 from vidsr.video.reader import VideoReader
 from vidsr.video.retime import ConstantRate, RunningRate
 from vidsr.video.sequences import SequenceReader
 from vidsr.video.writer import VideoWriter
+
+if TYPE_CHECKING:
+    from vidsr.inference.upscaler import Upscaler
 
 Reader = VideoReader | SequenceReader
 """Whatever gives frames: a video, or numbered pictures."""

@@ -15,7 +15,7 @@ from vidsr.pipelines.crew import Crew, call_crew, check_crew
 from vidsr.pipelines.ledger import Ledger
 from vidsr.pipelines.manner import Manner, Material
 from vidsr.pipelines.model_choice import learn_from
-from vidsr.pipelines.pictures import upscale_to_pictures, writes_pictures
+from vidsr.pipelines.pictures import upscale_to_pictures
 from vidsr.pipelines.pipe import upscale_to_pipe
 from vidsr.pipelines.preview import PREVIEW_NAME
 from vidsr.pipelines.report import UpscaleReport, check_report_path, provenance, write_report
@@ -28,6 +28,7 @@ from vidsr.pipelines.upscale_plan import (
     is_deinterlaced,
     open_reader,
     plan_upscale,
+    writes_pictures,
 )
 from vidsr.pipelines.worker import BackendOpener, Orders
 from vidsr.plain import plain

@@ -45,6 +45,11 @@ def open_reader(config: UpscaleConfig) -> Reader:
     )
 
 
+def writes_pictures(output: Path) -> bool:
+    """Whether the name of an output is that of a picture or of numbered pictures."""
+    return is_still(output) or is_sequence(output)
+
+
 def choose_hwaccel(config: UpscaleConfig) -> HwAccel:
     """Whether the card's decoder is tried; `auto` does where the encoder is on the card as well.
 

@@ -19,7 +19,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from vidsr.errors import TrainingError
-from vidsr.models.generator import GeneratorConfig
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.training.gan_step import StageName, TrainState
 
 FORMAT = 1

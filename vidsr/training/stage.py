@@ -14,7 +14,8 @@ from vidsr.config import TrainConfig
 from vidsr.distributed import World
 from vidsr.errors import TrainingError, UsageError
 from vidsr.models.discriminator import Form, RealAndMade, make_discriminator
-from vidsr.models.generator import Generator, GeneratorConfig, ResidualBlock
+from vidsr.models.generator import Generator, ResidualBlock
+from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.vgg import load_vgg
 from vidsr.models.weights import find_weights, load_generator
 from vidsr.training.gan_step import StageName, TrainState, make_scaler

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 
@@ -47,6 +46,9 @@ class FrameMaker:
         """
         self._check(batch)
         planes = [plane.numpy() for plane in batch.planes]
+        sample = np.dtype(np.uint8 if batch.color.depth == 8 else np.uint16)
+        if any(plane.dtype != sample for plane in planes):
+            raise ValueError(f"planes of {planes[0].dtype}, expected {sample}")
         for index in range(len(batch)):
             yield self._frame([plane[index] for plane in planes])
 
@@ -73,9 +75,6 @@ class FrameMaker:
             color.alpha,
         ):
             raise ValueError(f"frames of {batch.color}, expected {color}")
-        sample = torch.uint8 if color.depth == 8 else torch.uint16
-        if any(plane.dtype != sample for plane in batch.planes):
-            raise ValueError(f"planes of {batch.planes[0].dtype}, expected {sample}")
 
 
 def _fill(target: VideoPlane, component: Component, samples: np.ndarray[Any, Any]) -> None:

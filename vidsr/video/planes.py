@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
-import torch
 from av.video.frame import VideoFrame
-from torch import Tensor
 
 from vidsr.video.planar_formats import parse_pixel_format
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SWSCALE_THREADS = 1
 """Threads of FFmpeg's conversions. With more, swscale 9.5 gives other samples now and then (seen with
@@ -39,6 +41,8 @@ class FrameStack:
     """
 
     def __init__(self, pixel_format: str, height: int, width: int, capacity: int) -> None:
+        import torch
+
         self._format = av.VideoFormat(pixel_format, width, height)
         # FFmpeg lists components as R, G, B even where the planes lie as G, B, R.
         self._sources = [part.plane for part in self._format.components]

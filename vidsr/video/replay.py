@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidsr.frames import ColorSpec, FrameBatch
-from vidsr.video.faithfulness import FrameScore, comparable, score
+from vidsr.video.frame_score import FrameScore
 from vidsr.video.planar_formats import parse_pixel_format
 from vidsr.video.planes import FrameStack, planar_frame
 
@@ -76,6 +76,8 @@ class Replay:
         return self._scores
 
     def _measure(self, frame: VideoFrame) -> None:
+        from vidsr.video.faithfulness import comparable, score
+
         self.frames += 1
         source = None if frame.pts is None else self._sources.pop(frame.pts, None)
         if source is None:

@@ -9,8 +9,6 @@ from fractions import Fraction
 from math import ceil, floor, gcd
 from typing import TypeVar
 
-import torch
-
 from vidsr.frames import FrameBatch
 
 T = TypeVar("T")
@@ -53,10 +51,9 @@ class ConstantRate:
             if len(shown) == len(batch):
                 yield batch
             elif shown:
-                index = torch.tensor(shown)
                 yield replace(
                     batch,
-                    planes=tuple(plane[index] for plane in batch.planes),
+                    planes=tuple(plane[shown] for plane in batch.planes),
                     pts=tuple(batch.pts[i] for i in shown),
                     durations=(),
                 )

@@ -10,11 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import torch
-
 from vidsr.errors import InputError, UsageError
 from vidsr.frames import FrameBatch, VideoInfo
-from vidsr.video.color import pixel_format_name
+from vidsr.video.planar_formats import pixel_format_name
 from vidsr.video.stills import STILL_SUFFIXES, is_still, read_still
 from vidsr.video.timeline import Timeline
 
@@ -129,6 +127,8 @@ class SequenceReader:
         Raises:
             InputError: a picture cannot be read, or differs in size or kind from the first.
         """
+        import torch
+
         pts = self.timeline.pts
         at = 0 if start_pts is None else bisect_left(pts, start_pts)
         end = len(pts) if end_pts is None else bisect_left(pts, end_pts)

@@ -5,23 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import av
-import torch
 from av.codec.context import CodecContext, Flags
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from torch import Tensor
 
 from vidsr.errors import InputError, OutputError, UsageError
 from vidsr.frames import ColorSpec, FrameBatch, Matrix, Siting
-from vidsr.video.color import h273_tags, pixel_format_name, resolve_color, to_planes, to_rgb
+from vidsr.video.color_tags import h273_tags, resolve_color
 from vidsr.video.durable import write_whole
 from vidsr.video.image_tags import ImageFormat, ImageTags, add_tags, image_format, read_tags
+from vidsr.video.planar_formats import pixel_format_name
 from vidsr.video.planes import SWSCALE_THREADS, FrameStack, fill_frame, planar_frame
 from vidsr.video.source import MAX_SIDE_PX, require_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STILL_SUFFIXES: dict[str, ImageFormat] = {
     ".png": "png",
@@ -247,6 +249,10 @@ def _convert(batch: FrameBatch, color: ColorSpec) -> tuple[Tensor, ...]:
     """The planes of a batch in another colour, through RGB; alpha is kept, or laid on white."""
     if batch.color == color:
         return batch.planes
+    import torch
+
+    from vidsr.video.color import to_planes, to_rgb
+
     rgb = to_rgb(batch)
     if batch.color.alpha:
         alpha = batch.planes[-1].float() / ((1 << batch.color.depth) - 1)
@@ -270,7 +276,7 @@ def _turn(batch: FrameBatch, orientation: int) -> FrameBatch:
     mirrored = orientation in (2, 4, 5, 7)
     planes = []
     for plane in batch.planes:
-        turned = torch.rot90(plane, turns, (1, 2)) if turns else plane
+        turned = plane.rot90(turns, (1, 2)) if turns else plane
         planes.append(turned.flip(2 if turns % 2 == 0 else 1) if mirrored else turned)
     color = batch.color
     if turns % 2:

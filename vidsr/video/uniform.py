@@ -6,7 +6,7 @@ from av.video.frame import VideoFrame
 
 from vidsr.errors import InputError
 from vidsr.frames import ColorSpec, VideoInfo
-from vidsr.video.color import h273_tags
+from vidsr.video.color_tags import h273_tags
 from vidsr.video.decoding import Decoding
 from vidsr.video.planar_formats import parse_pixel_format
 from vidsr.video.planes import SWSCALE_THREADS, planar_frame

@@ -30,7 +30,7 @@ from vidsr.video.durable import disk_errors, part_path, put_in_place, sha256_of,
 from vidsr.video.encoder_frames import FrameMaker
 from vidsr.video.encoder_kinds import KINDS
 from vidsr.video.encoders import Encoding, encoder_reason, nominal_rate
-from vidsr.video.faithfulness import FrameScore
+from vidsr.video.frame_score import FrameScore
 from vidsr.video.replay import Replay
 
 MAX_REORDER = 16
@@ -54,7 +54,7 @@ class SegmentRecord:
     extradata_sha256: str  # of the codec's headers: equal in all segments that can be joined
     encoder: str  # FFmpeg's name
     decode_errors: int = 0  # met in the source while these frames were read
-    # By place, how faithful frames are to the input once encoded (see video.faithfulness). Of large
+    # By place, how faithful frames are to the input once encoded (see video.frame_score). Of large
     # frames one in several has a score; none has where the input was not at hand.
     scores: Mapping[int, FrameScore] = field(default_factory=dict)
 
