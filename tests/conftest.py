@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+from tests.warm import VIDSR, Command, Vidsr, warm_python
 
 # Small tensors gain nothing from a second thread, and on a busy machine lose much to it.
 torch.set_num_threads(1)
@@ -19,6 +24,37 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDSR_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def python(own_cache: None) -> Iterator[Command]:
+    """Python with vidsr's imports done, to run `-c CODE` in a process of its own."""
+    with warm_python() as command:
+        yield command
+
+
+@pytest.fixture(scope="session")
+def vidsr_command(python: Command) -> Command:
+    """The command that takes arguments, with its imports done; for signals there is warm.VIDSR."""
+    return (*python, *VIDSR[1:])
+
+
+@pytest.fixture
+def vidsr(vidsr_command: Command, tmp_path: Path) -> Vidsr:
+    """Run the command with these arguments in the test's folder, to its end."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*vidsr_command, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "100", **environment},
+            timeout=120,
+            check=False,
+        )
+
+    return run
 
 
 class _SignalStack(ctypes.Structure):

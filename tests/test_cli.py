@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,20 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.synthetic import decoded_numbers, make_video
-
-VIDSR = (sys.executable, "-c", "from vidsr.cli import main; main()")
-
-
-def vidsr(*arguments: object, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*VIDSR, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "100", **env},
-        timeout=120,
-        check=False,
-    )
+from tests.warm import VIDSR, Vidsr
 
 
 def test_help_needs_no_torch() -> None:
@@ -56,19 +42,19 @@ def test_every_option_has_help(command: str) -> None:
         assert getattr(parameter, "help", None), f"vidsr {command} {parameter.name}"
 
 
-def test_upscale_prints_a_summary_and_leaves_only_the_output(tmp_path: Path) -> None:
+def test_upscale_prints_a_summary_and_leaves_only_the_output(vidsr: Vidsr, tmp_path: Path) -> None:
     make_video(tmp_path / "in.mp4", frames=6, audio=1)
-    done = vidsr("upscale", "in.mp4", "out.mp4", "--scale", 2, "--preset", "ultrafast", cwd=tmp_path)
+    done = vidsr("upscale", "in.mp4", "out.mp4", "--scale", 2, "--preset", "ultrafast")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("out.mp4: 128x96, 6 frames in ")
     assert decoded_numbers(tmp_path / "out.mp4") == list(range(6))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
 
 
-def test_json_is_one_line_and_nothing_else(tmp_path: Path) -> None:
+def test_json_is_one_line_and_nothing_else(vidsr: Vidsr, tmp_path: Path) -> None:
     make_video(tmp_path / "in.mp4", frames=6)
     arguments = ("in.mp4", "out.mp4", "--json", "--preset", "ultrafast", "--report", "out.json")
-    done = vidsr("upscale", *arguments, cwd=tmp_path)
+    done = vidsr("upscale", *arguments)
     report = json.loads(done.stdout)
     assert json.loads((tmp_path / "out.json").read_text()) == report
     assert (report["frames"], report["output_size"]) == (6, [256, 192])
@@ -109,10 +95,10 @@ def test_json_is_one_line_and_nothing_else(tmp_path: Path) -> None:
     ],
 )
 def test_errors_are_one_line_with_the_right_code(
-    tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
+    vidsr: Vidsr, tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
     make_video(tmp_path / "in.mp4", frames=2)
-    done = vidsr(*arguments, cwd=tmp_path)
+    done = vidsr(*arguments)
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -121,17 +107,26 @@ def test_errors_are_one_line_with_the_right_code(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4"]
 
 
-def test_debug_shows_the_trace(tmp_path: Path) -> None:
-    done = vidsr("upscale", "missing.mp4", "out.mp4", cwd=tmp_path, VIDSR_DEBUG="1")
+def test_debug_shows_the_trace(vidsr: Vidsr) -> None:
+    done = vidsr("upscale", "missing.mp4", "out.mp4", VIDSR_DEBUG="1")
     assert "Traceback" in done.stderr
     assert done.returncode == 1
 
 
+@pytest.fixture(scope="module")
+def long_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_video(tmp_path_factory.mktemp("long") / "in.mp4", frames=2000, size=(96, 128))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_and_says_how_to_go_on(tmp_path: Path, number: int) -> None:
-    make_video(tmp_path / "in.mp4", frames=2000, size=(96, 128))
+def test_an_interrupt_ends_and_says_how_to_go_on(long_video: Path, tmp_path: Path, number: int) -> None:
     with subprocess.Popen(
-        [*VIDSR, "upscale", "in.mp4", "out.mp4"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [*VIDSR, "upscale", str(long_video), "out.mp4"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell lets its background jobs ignore SIGINT, and what they start inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob("out.mp4.vidsr/*.part")):
@@ -146,16 +141,16 @@ def test_an_interrupt_ends_and_says_how_to_go_on(tmp_path: Path, number: int) ->
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_info_says_what_would_happen(tmp_path: Path) -> None:
+def test_info_says_what_would_happen(vidsr: Vidsr, tmp_path: Path) -> None:
     make_video(tmp_path / "in.mkv", audio=["deu"], attachments=[("a.ttf", "font/ttf", b"x" * 50)])
-    done = vidsr("info", "in.mkv", "out.mp4", cwd=tmp_path)
+    done = vidsr("info", "in.mkv", "out.mp4")
     assert done.returncode == 0, done.stderr
     for words in ("64x48", "256x192", "copied", "attachment", "--drop-incompatible"):
         assert words in done.stdout
-    plain = json.loads(vidsr("info", "in.mkv", "out.mkv", "--json", cwd=tmp_path).stdout)
+    plain = json.loads(vidsr("info", "in.mkv", "out.mkv", "--json").stdout)
     assert [row[1] for row in plain["streams"]] == ["video", "audio", "attachment"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv"]
 
 
-def test_version() -> None:
+def test_version(vidsr: Vidsr) -> None:
     assert vidsr("--version").stdout.startswith("vidsr 0.")

@@ -7,12 +7,13 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from tests.synthetic import make_video
+from tests.warm import Command
 from vidsr.video.reader import VideoReader
 from vidsr.video.sequences import numbered
 from vidsr.video.stills import read_still, write_still
@@ -23,7 +24,10 @@ DOCUMENTS = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 }
-SHORTER = {"vidsr train": " --hours 0.0003 --validation-crops 2 --threads 1"}
+SHORTER = {
+    "vidsr train": " --hours 0.0003 --validation-crops 2 --threads 1",
+    "vidsr plan": " --seconds 0.3",
+}
 """Options behind a command's own that only make it end sooner."""
 
 
@@ -45,7 +49,7 @@ def programs(command: str) -> set[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The files that the README's commands speak of, small."""
-    make_video(tmp_path / "film.mkv", frames=2, size=(540, 960), audio=1, subtitles=["eng"])
+    make_video(tmp_path / "film.mkv", frames=2, size=(540, 64), audio=1, subtitles=["eng"])
     make_video(tmp_path / "episode.mkv", frames=3, audio=1)
     for name in ("original.mp4", "enlarged.mp4"):
         make_video(tmp_path / name, frames=4, size=(64, 64))
@@ -66,14 +70,48 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_command_of_the_document_runs(document: str, folder: Path) -> None:
-    """A pipeline with a program that is not on this machine (mpv, ffmpeg) is left out, and only that."""
-    shim = folder / "bin" / "vidsr"
-    shim.parent.mkdir()
-    shim.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m vidsr "$@"\n')
+@pytest.fixture(scope="module")
+def path(vidsr_command: Command, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """PATH with a `vidsr` in front: that of this checkout."""
+    shim = tmp_path_factory.mktemp("bin") / "vidsr"
+    shim.write_text(f'#!/bin/sh\nexec {shlex.join(vidsr_command)} "$@"\n')
     shim.chmod(0o755)
-    path = f"{shim.parent}{os.pathsep}{os.environ['PATH']}"
+    return f"{shim.parent}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return Results(tmp_path_factory.mktemp("results"))
+
+
+class Results:
+    """What commands have made: one that several documents have, on the same files, runs once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kept: dict[str, Path] = {}
+
+    def bring(self, command: str, folder: Path) -> bool:
+        """Put what the command makes into the folder, if it was run before; whether it was."""
+        kept = self._kept.get(command)
+        if kept is not None:
+            shutil.copytree(kept, folder, dirs_exist_ok=True)
+        return kept is not None
+
+    def keep(self, command: str, made: Iterable[Path]) -> None:
+        """Remember files and folders that a command has made."""
+        self._kept[command] = kept = self._folder / str(len(self._kept))
+        kept.mkdir()
+        for one in made:
+            copy = shutil.copytree if one.is_dir() else shutil.copy2
+            copy(one, kept / one.name)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_of_the_document_runs(
+    document: str, folder: Path, path: str, results: Results
+) -> None:
+    """A pipeline with a program that is not on this machine (mpv, ffmpeg) is left out, and only that."""
     run = []
     for command in commands(document):
         if not all(shutil.which(program, path=path) for program in programs(command)):
@@ -83,6 +121,10 @@ def test_every_command_of_the_document_runs(document: str, folder: Path) -> None
                 continue
             command = command.replace("../shared/clips", "my_series") + " --output small-run"
         name = " ".join(command.split()[:2])
+        run.append(name)
+        if results.bring(command, folder):
+            continue
+        before = set(folder.iterdir())
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", command + SHORTER.get(name, "")],
             cwd=folder,
@@ -93,7 +135,7 @@ def test_every_command_of_the_document_runs(document: str, folder: Path) -> None
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stderr}"
-        run.append(name)
+        results.keep(command, set(folder.iterdir()) - before)
     if document == "README.md":
         assert {"vidsr info", "vidsr upscale", "vidsr models", "vidsr train", "vidsr evaluate"} <= set(
             run

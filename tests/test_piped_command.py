@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -16,15 +15,16 @@ import pytest
 
 from tests.pipelines.piping import numbers_of, y4m_of
 from tests.synthetic import make_video
+from tests.warm import VIDSR, Command
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and pseudo-terminals are POSIX's")
 
-VIDSR = (sys.executable, "-c", "from vidsr.cli import main; main()")
 
-
-def started(*arguments: object, stdout: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[bytes]:
+def started(
+    command: Command, *arguments: object, stdout: int | IO[bytes] = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [*VIDSR, "upscale", *map(str, arguments)],
+        [*command, "upscale", *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=stdout,
         stderr=subprocess.PIPE,
@@ -35,7 +35,7 @@ def started(*arguments: object, stdout: int | IO[bytes] = subprocess.PIPE) -> su
 
 
 def test_ctrl_c_ends_a_live_stream_properly() -> None:
-    with started("-", "-", "--scale", 2) as process:
+    with started(VIDSR, "-", "-", "--scale", 2) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(y4m_of("yuv420p:420mpeg2", frames=4))
@@ -53,7 +53,7 @@ def test_ctrl_c_ends_a_live_stream_properly() -> None:
 def test_ctrl_c_finishes_a_file_with_what_has_come(tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
     part = tmp_path / "out.mkv.vidsr" / "000000.nut.part"
-    with started("-", target, "--scale", 2, "--codec", "ffv1") as process:
+    with started(VIDSR, "-", target, "--scale", 2, "--codec", "ffv1") as process:
         feeder = threading.Thread(target=send_for_ever, args=(process.stdin,))
         feeder.start()
         deadline = time.monotonic() + 60
@@ -85,9 +85,9 @@ def send_for_ever(pipe: IO[bytes]) -> None:
             pipe.write(data.partition(b"\n")[2])
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+def test_a_reader_that_has_seen_enough_is_no_error(vidsr_command: Command, tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", frames=60, size=(96, 128))
-    with started(source, "-", "--scale", 2, "--quiet") as process:
+    with started(vidsr_command, source, "-", "--scale", 2, "--quiet") as process:
         assert process.stdout is not None
         assert len(process.stdout.read(100)) == 100
         process.stdout.close()
@@ -97,22 +97,25 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     assert errors == b""
 
 
-def test_the_summary_is_not_in_the_stream(tmp_path: Path) -> None:
+def test_the_summary_is_not_in_the_stream(vidsr_command: Command, tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", frames=2)
-    with started(source, "-", "--scale", 2, "--format", "y4m") as process:
+    with started(vidsr_command, source, "-", "--scale", 2, "--format", "y4m") as process:
         stream, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert len(stream) == len(stream.partition(b"\n")[0]) + 1 + 2 * (6 + 128 * 96 * 3 // 2)
     assert b"standard output: 128x96, 2 frames in " in errors
 
 
-def test_a_terminal_gets_no_video(tmp_path: Path) -> None:
+def test_a_terminal_gets_no_video(vidsr_command: Command, tmp_path: Path) -> None:
     import pty
 
     source = make_video(tmp_path / "in.mp4", frames=2)
     controller, terminal = pty.openpty()
     try:
-        with os.fdopen(terminal, "wb") as stdout, started(source, "-", stdout=stdout) as process:
+        with (
+            os.fdopen(terminal, "wb") as stdout,
+            started(vidsr_command, source, "-", stdout=stdout) as process,
+        ):
             _, errors = process.communicate(timeout=60)
     finally:
         os.close(controller)
@@ -130,8 +133,10 @@ def test_a_terminal_gets_no_video(tmp_path: Path) -> None:
         (("-", "-"), 1, b"standard input is empty"),
     ],
 )
-def test_refusals_are_one_line(arguments: tuple[str, ...], code: int, words: bytes) -> None:
-    with started(*arguments) as process:
+def test_refusals_are_one_line(
+    vidsr_command: Command, arguments: tuple[str, ...], code: int, words: bytes
+) -> None:
+    with started(vidsr_command, *arguments) as process:
         stream, errors = process.communicate(b"", timeout=60)
     assert (process.returncode, stream, errors.count(b"\n")) == (code, b"", 1)
     assert words in errors

@@ -10,7 +10,7 @@ import pytest
 
 from tests.inference.nearest import NearestBackend
 from tests.synthetic import decoded_numbers, make_video
-from tests.test_cli import vidsr
+from tests.warm import Vidsr
 from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.errors import BackendUnavailable, InputError, OutputError, UsageError, VidsrError
 from vidsr.pipelines.folder import FolderReport, targets_of, upscale_folder
@@ -195,7 +195,7 @@ def test_impossible_folders(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_ends_with_a_table_and_says_that_one_failed(tmp_path: Path) -> None:
+def test_the_command_ends_with_a_table_and_says_that_one_failed(vidsr: Vidsr, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     make_video(source / "good.mp4", frames=2, size=(16, 16))

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from tests.training.pictures import panned, textured, write_still, write_video
 from vidsr.config import TrainConfig
 from vidsr.errors import TrainingError, UsageError, VidsrError, WeightsError
 from vidsr.models.weights import find_weights, load_generator, read_header
+from vidsr.pipelines.run_folder import TrainReport
 from vidsr.pipelines.train import train
 from vidsr.progress import Advanced, Event, Finished, Notice, Started
 from vidsr.training.stage import new_generator
@@ -43,17 +44,21 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class Run:
+    """A training that was never stopped, which others are compared with."""
+
+    config: TrainConfig
+    report: TrainReport
+    heard: list[Event]
+
+
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def config(videos: Path, cache: Path, tmp_path: Path) -> TrainConfig:
-    return TrainConfig(
+def straight(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    config = TrainConfig(
         videos=videos,
-        output=tmp_path / "run",
-        cache=cache,
+        output=tmp_path_factory.mktemp("straight") / "run",
+        cache=tmp_path_factory.mktemp("cache"),
         scale=2,
         preset="tiny",
         warm_up=2,
@@ -73,11 +78,19 @@ def config(videos: Path, cache: Path, tmp_path: Path) -> TrainConfig:
         threads=1,
         tensorboard=False,
     )
-
-
-def test_one_command_runs_both_stages_to_usable_weights(config: TrainConfig) -> None:
     heard: list[Event] = []
-    report = train(config, heard.append)
+    with torch.random.fork_rng(devices=[]):
+        return Run(config, train(config, heard.append), heard)
+
+
+@pytest.fixture
+def config(straight: Run, tmp_path: Path) -> TrainConfig:
+    """The settings of that run, for another."""
+    return replace(straight.config, output=tmp_path / "run")
+
+
+def test_one_command_runs_both_stages_to_usable_weights(straight: Run) -> None:
+    config, report, heard = straight.config, straight.report, straight.heard
     assert {"pixel", "adversarial"} <= {e.task for e in heard if isinstance(e, Finished)}
     assert report.stages["pixel"]["updates"] == 12
     assert report.stages["adversarial"]["patches"] == 16
@@ -107,11 +120,10 @@ def test_training_beats_its_beginning(config: TrainConfig) -> None:
     assert report.scores["psnr"] > start.scores["psnr"] + 0.3
 
 
-def test_a_finished_run_is_not_run_again(config: TrainConfig) -> None:
-    first = train(config)
-    content = load_file(first.weights)
+def test_a_finished_run_is_not_run_again(straight: Run) -> None:
+    content = load_file(straight.report.weights)
     heard: list[Event] = []
-    again = train(config, heard.append)
+    again = train(straight.config, heard.append)
     assert not [e for e in heard if isinstance(e, Advanced) and e.task != "cache"]
     assert again.stages["pixel"]["updates"] == 12
     assert all(torch.equal(content[name], tensor) for name, tensor in load_file(again.weights).items())
@@ -213,8 +225,9 @@ def test_losses_that_are_not_numbers_end_the_training_and_keep_the_checkpoint(
 RUN = """
 import sys
 from pathlib import Path
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from vidsr.config import TrainConfig
+from vidsr.pipelines.run_folder import TrainReport
 from vidsr.pipelines.train import train
 from vidsr.progress import Advanced
 def listen(event):
@@ -250,9 +263,8 @@ def same_weights(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-def test_killed_runs_end_with_the_bits_of_one_never_stopped(config: TrainConfig) -> None:
-    straight = train(config)
-    killed = replace(config, output=config.output.with_name("killed"), checkpoint_every_s=0.0)
+def test_killed_runs_end_with_the_bits_of_one_never_stopped(straight: Run, config: TrainConfig) -> None:
+    killed = replace(config, checkpoint_every_s=0.0)
     for line in ("pixel 8", "adversarial 2"):
         process = start(killed)
         wait_for(process, line)
@@ -262,34 +274,32 @@ def test_killed_runs_end_with_the_bits_of_one_never_stopped(config: TrainConfig)
     heard: list[Event] = []
     resumed = train(killed, heard.append)
     assert any("goes on in the adversarial stage" in e.text for e in heard if isinstance(e, Notice))
-    assert same_weights(straight.weights, resumed.weights)
-    assert same_weights(config.output / "pixel.safetensors", killed.output / "pixel.safetensors")
+    assert same_weights(straight.report.weights, resumed.weights)
+    assert same_weights(
+        straight.config.output / "pixel.safetensors", killed.output / "pixel.safetensors"
+    )
 
 
 def test_interrupt_saves_and_the_same_command_goes_on(config: TrainConfig) -> None:
-    straight = train(replace(config, stage="pixel"))
-    stopped = replace(config, stage="pixel", output=config.output.with_name("stopped"), updates=100_000)
+    stopped = replace(config, stage="pixel", updates=100_000)
     process = start(stopped)
     wait_for(process, "pixel 4")
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=60)
     assert "KeyboardInterrupt" in words
     assert (stopped.output / "checkpoint.pt").exists()
-    assert straight.stages["pixel"]["updates"] == 12
     heard: list[Event] = []
     train(replace(stopped, updates=1), heard.append)
     assert any("goes on in the pixel stage" in e.text for e in heard if isinstance(e, Notice))
 
 
 @pytest.mark.distributed
-def test_two_processes_equal_one_with_their_batch(config: TrainConfig) -> None:
-    alone = train(config)
-    together = replace(config, output=config.output.with_name("together"))
+def test_two_processes_equal_one_with_their_batch(straight: Run, config: TrainConfig) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     processes = [
-        start(together, RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        start(config, RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
         for rank in range(2)
     ]
     for process in processes:
@@ -297,7 +307,7 @@ def test_two_processes_equal_one_with_their_batch(config: TrainConfig) -> None:
         assert process.returncode == 0, errors
     one, other = (
         torch.load(output / "checkpoint.pt", weights_only=True)["parts"]
-        for output in (config.output, together.output)
+        for output in (straight.config.output, config.output)
     )
     begun = new_generator(config).state_dict()
     moved = max(float((value - begun[name]).abs().max()) for name, value in one["generator"].items())
@@ -306,4 +316,4 @@ def test_two_processes_equal_one_with_their_batch(config: TrainConfig) -> None:
         for name, value in one[network].items():
             # Sums in another order differ in their last bits; seen: 1.6e-6.
             torch.testing.assert_close(value, other[network][name], rtol=0, atol=2e-5)
-    assert alone.stages["pixel"]["patches"] == 12 * config.recipe.batch
+    assert straight.report.stages["pixel"]["patches"] == 12 * config.recipe.batch

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.video.segments import encoding_for, info_of, noise
+from tests.warm import Command
 from vidsr.errors import InputError, JobError, OutputError
 from vidsr.frames import ColorSpec
 from vidsr.video.job import Job, JobIdentity, draft_path, fingerprint, job_folder, remove_if_proven
@@ -157,58 +157,58 @@ def test_two_runs_do_not_share_a_folder(output: Path) -> None:
         assert job.finished(0) is not None
 
 
-def test_the_lock_of_a_killed_run_does_not_stand_in_the_way(output: Path) -> None:
+def test_the_lock_of_a_killed_run_does_not_stand_in_the_way(python: Command, output: Path) -> None:
     code = """
-        import sys, time
+        import os, sys, time
         from pathlib import Path
         from tests.video.test_job import IDENTITY
         from vidsr.video.job import Job
         job = Job.open(Path(sys.argv[1]), IDENTITY)
-        print("held", flush=True)
+        print(os.getpid(), flush=True)
         time.sleep(60)
     """
     run = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), str(output)],
+        [*python, "-c", textwrap.dedent(code), str(output)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert run.stdout is not None
+    pid = int(run.stdout.readline())
     try:
-        assert run.stdout is not None
-        assert run.stdout.readline() == "held\n"
-        with pytest.raises(JobError, match=f"process {run.pid}"):
+        with pytest.raises(JobError, match=f"process {pid}"):
             Job.open(output, IDENTITY)
     finally:
-        run.kill()
+        os.kill(pid, signal.SIGKILL)
         run.communicate()
     with Job.open(output, IDENTITY) as job:
         assert job.resumed
 
 
 WRITE_FOR_EVER = """
-    import sys
+    import os, sys
     from pathlib import Path
     from tests.video.test_job import IDENTITY, write_segment
     from vidsr.video.job import Job
     with Job.open(Path(sys.argv[1]), IDENTITY) as job:
-        print("begun", flush=True)
+        print(os.getpid(), flush=True)
         for index in range(100_000):
             write_segment(job.segment_path(index), seed=index)
 """
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.11, 0.27])
-def test_a_killed_run_leaves_only_whole_segments(output: Path, delay_s: float) -> None:
+def test_a_killed_run_leaves_only_whole_segments(python: Command, output: Path, delay_s: float) -> None:
     run = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(WRITE_FOR_EVER), str(output)],
+        [*python, "-c", textwrap.dedent(WRITE_FOR_EVER), str(output)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert run.stdout is not None
-    assert run.stdout.readline() == "begun\n"
+    pid = int(run.stdout.readline())
     time.sleep(delay_s)
-    run.send_signal(signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     run.communicate()
     expected = write_segment(output.parent / "again.nut", seed=0)
     with Job.open(output, IDENTITY) as job:
@@ -338,7 +338,7 @@ def test_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
         Job.open(tmp_path / "nowhere" / "out.mp4", IDENTITY)
 
 
-def test_a_disk_too_full_for_the_manifest_says_how_to_go_on(output: Path) -> None:
+def test_a_disk_too_full_for_the_manifest_says_how_to_go_on(python: Command, output: Path) -> None:
     code = """
         import resource, sys
         from pathlib import Path
@@ -352,7 +352,7 @@ def test_a_disk_too_full_for_the_manifest_says_how_to_go_on(output: Path) -> Non
             sys.exit(str(error))
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(output)],
+        [*python, "-c", textwrap.dedent(code), str(output)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -364,7 +364,7 @@ def test_a_disk_too_full_for_the_manifest_says_how_to_go_on(output: Path) -> Non
         assert not job.resumed
 
 
-def test_a_full_disk_spares_finished_segments(output: Path) -> None:
+def test_a_full_disk_spares_finished_segments(python: Command, output: Path) -> None:
     code = """
         import resource, sys
         from pathlib import Path
@@ -380,7 +380,7 @@ def test_a_full_disk_spares_finished_segments(output: Path) -> None:
                 sys.exit(str(error))
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(output)],
+        [*python, "-c", textwrap.dedent(code), str(output)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import textwrap
 from dataclasses import replace
 from fractions import Fraction
@@ -28,6 +27,7 @@ from tests.video.segments import (
     read_back,
     samples,
 )
+from tests.warm import Command
 from vidsr.errors import OutputError
 from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.video.encoder_formats import pixel_format
@@ -473,10 +473,12 @@ FILL_THE_DISK = """
 
 
 @pytest.mark.parametrize("limit", [40_000, 1000, 10])
-def test_a_full_disk_leaves_nothing_and_says_how_to_go_on(tmp_path: Path, limit: int) -> None:
+def test_a_full_disk_leaves_nothing_and_says_how_to_go_on(
+    python: Command, tmp_path: Path, limit: int
+) -> None:
     """A limit on the size of files refuses a write just as a full disk does, with another number."""
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FILL_THE_DISK), str(tmp_path), str(limit)],
+        [*python, "-c", textwrap.dedent(FILL_THE_DISK), str(tmp_path), str(limit)],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],
