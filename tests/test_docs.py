@@ -155,7 +155,7 @@ def test_every_option_named_in_the_document_exists(document: str) -> None:
         for parameter in one.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
-    foreign = {"--check", "--nproc-per-node", "--help", "--head", "--address", "--generate"}
+    foreign = {"--check", "--nproc-per-node", "--help", "--head", "--address", "--generate", "--dist"}
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", DOCUMENTS[document])) - foreign
     assert named <= known, named - known
 

@@ -35,6 +35,7 @@ VIDSR: Command = (sys.executable, "-c", "from vidsr.cli import main; main()")
 """The command as it is, imports and all."""
 
 MODULES = (
+    "vidsr.inference.openvino_backend",  # where OpenVINO is installed
     "vidsr.pipelines.benchmark",
     "vidsr.pipelines.compare",
     "vidsr.pipelines.doctor",
@@ -44,7 +45,6 @@ MODULES = (
     "vidsr.pipelines.info",
     "vidsr.pipelines.sample",
     "vidsr.pipelines.train",
-    "openvino",  # where it is installed
 )
 """What the commands import, and with that all the rest."""
 
