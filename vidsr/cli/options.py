@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from vidsr.errors import UsageError
+
+if TYPE_CHECKING:
+    from vidsr.config import EncodeConfig
 
 
 def shipped_models(incomplete: str) -> list[str]:
@@ -138,7 +142,21 @@ def rate(text: str | None) -> Fraction | None:
         ) from error
 
 
-def pair(option: str) -> tuple[str, str]:
+def encoding(
+    codec: str | None,
+    crf: float | None,
+    preset: str | None,
+    pix_fmt: str | None,
+    encoder_options: Sequence[str] | None,
+) -> EncodeConfig:
+    """What the options about the encoder ask for; UsageError where one of its own is no key=value."""
+    from vidsr.config import EncodeConfig
+
+    pairs = tuple(_pair(option) for option in encoder_options or ())
+    return EncodeConfig(codec=codec, crf=crf, preset=preset, pixel_format=pix_fmt, options=pairs)
+
+
+def _pair(option: str) -> tuple[str, str]:
     """Key and value of an --encoder-options; UsageError where it has not that form."""
     key, equals, value = option.partition("=")
     if not equals or not key:

@@ -50,7 +50,6 @@ def plan(
     with speaking(console):
         from vidsr.config import (
             BackendName,
-            EncodeConfig,
             ForecastConfig,
             HwAccel,
             UpscaleConfig,
@@ -77,13 +76,7 @@ def plan(
             deinterlace=deinterlace,
             drop_incompatible=drop_incompatible,
             score=score,
-            encode=EncodeConfig(
-                codec=codec,
-                crf=crf,
-                preset=preset,
-                pixel_format=pix_fmt,
-                options=tuple(options.pair(option) for option in encoder_options or ()),
-            ),
+            encode=options.encoding(codec, crf, preset, pix_fmt, encoder_options),
         )
         from vidsr.pipelines.forecast import forecast
         from vidsr.pipelines.forecast_report import WAY_TITLES

@@ -132,7 +132,6 @@ def upscale(
             raise UsageError("--json prints on standard output, which is the video here: leave it out")
         from vidsr.config import (
             BackendName,
-            EncodeConfig,
             EngineBuild,
             HwAccel,
             PipeFormat,
@@ -168,13 +167,7 @@ def upscale(
             score=score,
             preview=preview,
             report=report,
-            encode=EncodeConfig(
-                codec=codec,
-                crf=crf,
-                preset=preset,
-                pixel_format=pix_fmt,
-                options=tuple(options.pair(option) for option in encoder_options or ()),
-            ),
+            encode=options.encoding(codec, crf, preset, pix_fmt, encoder_options),
             crew=CrewConfig(
                 devices=tuple(devices.split(",")) if devices is not None else (),
                 cluster=cluster,

@@ -27,7 +27,7 @@ from vidsr.pipelines.album import (
 from vidsr.pipelines.compare_page import Measured, curves_of, method_notes, score_table, video_table
 from vidsr.pipelines.geometry import STRETCH_TOLERANCE
 from vidsr.pipelines.moments import choose_moments, frame_at, frame_time, seconds_after_start
-from vidsr.pipelines.page_report import PageReport
+from vidsr.pipelines.page_report import PageReport, publish
 from vidsr.pipelines.scoring import check_size
 from vidsr.pipelines.segment import Reader
 from vidsr.pipelines.video_scores import PairedVideos, open_together, score_frames
@@ -94,17 +94,8 @@ def compare_videos(config: CompareConfig, progress: Progress = silent) -> PageRe
         tables=(score_table(measured, guide, names), video_table(readers, labels, size)),
         notes=(*honesty(packed, shape, largest.color), *method_notes(measured, guide, names)),
     )
-    return PageReport(
-        page=str(album.page),
-        bytes=album.write(page),
-        pictures=sum(len(shot.files) for shot in shots),
-        size=(shape[1], shape[0]),
-        versions=labels,
-        times_s=tuple(float(shot.time_s) for shot in shots),
-        quality=packed.quality,
-        seconds=time.perf_counter() - began,
-        frame_seconds={},
-        measures={each.name: each.means for each in measured},
+    return publish(
+        album, page, shots, packed, began, measures={each.name: each.means for each in measured}
     )
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from vidsr.evaluation.page import Page
+from vidsr.evaluation.page_pictures import Packed
+from vidsr.pipelines.album import Album, Shot
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class PageReport:
     seconds: float  # wall time
     frame_seconds: Mapping[str, float]  # of computing one frame, by version; empty for compare
     measures: Mapping[str, Mapping[str, float | None]]  # means, by video; empty for sample
-    clip: str | None = None  # the side-by-side video
+    clip: str | None  # the side-by-side video
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -41,3 +46,35 @@ class PageReport:
             lines.append(f"{self.clip}: the same, moving, side by side")
         lines.append("open it in a browser; it needs no network")
         return "\n".join(lines)
+
+
+def publish(
+    album: Album,
+    page: Page,
+    shots: Sequence[Shot],
+    packed: Packed,
+    began: float,
+    *,
+    frame_seconds: Mapping[str, float] | None = None,
+    measures: Mapping[str, Mapping[str, float | None]] | None = None,
+    clip: str | None = None,
+) -> PageReport:
+    """Put the page in place, and say what is on it; `began` is when, by `time.perf_counter`.
+
+    `shots` are the frames on it, `packed` their pictures as the page has them.
+    Raises UsageError where the page would be too large, and OutputError where it cannot be written.
+    """
+    height, width = page.size
+    return PageReport(
+        page=str(album.page),
+        bytes=album.write(page),
+        pictures=sum(len(shot.files) for shot in shots),
+        size=(width, height),
+        versions=page.versions,
+        times_s=tuple(float(shot.time_s) for shot in shots),
+        quality=packed.quality,
+        seconds=time.perf_counter() - began,
+        frame_seconds=frame_seconds or {},
+        measures=measures or {},
+        clip=clip,
+    )

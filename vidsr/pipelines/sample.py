@@ -34,7 +34,7 @@ from vidsr.pipelines.clip import write_clip
 from vidsr.pipelines.geometry import plan_geometry
 from vidsr.pipelines.model_choice import choose_weights
 from vidsr.pipelines.moments import choose_moments, frame_at, frame_time, seconds_after_start
-from vidsr.pipelines.page_report import PageReport
+from vidsr.pipelines.page_report import PageReport, publish
 from vidsr.pipelines.segment import Reader
 from vidsr.pipelines.upscale_plan import open_reader
 from vidsr.progress import Advanced, Finished, Progress, Started, silent
@@ -124,17 +124,13 @@ def sample_video(
             notes=tuple(honesty(packed, shape, info.color)),
             link=None if clip is None else album.link(clip, moving),
         )
-        return PageReport(
-            page=str(album.page),
-            bytes=album.write(page),
-            pictures=sum(len(shot.files) for shot in shots),
-            size=(shape[1], shape[0]),
-            versions=names,
-            times_s=tuple(float(shot.time_s) for shot in shots),
-            quality=packed.quality,
-            seconds=time.perf_counter() - began,
+        return publish(
+            album,
+            page,
+            shots,
+            packed,
+            began,
             frame_seconds={way.name: round(way.frame_s, 4) for way in ways},
-            measures={},
             clip=None if clip is None else str(clip),
         )
 
