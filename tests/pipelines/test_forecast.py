@@ -60,7 +60,7 @@ def test_one_way_is_measured_and_chosen(found: Forecast) -> None:
     assert (way.model, way.backend, way.precision, way.scale) == ("tiny", "cpu", "fp32", 2)
     assert way.chosen and not found.refusals
     assert way.frames >= LEAST_FRAMES
-    assert 0 < way.network_s <= way.seconds_a_frame
+    assert 0 < way.network_s * way.network_share <= way.seconds_a_frame
     assert way.seconds >= 132 * way.seconds_a_frame
     assert found.frames == 132 and 0 <= found.unchanged < 0.1
 

@@ -215,9 +215,9 @@ def build_plan(
     """
     stop = stop or threading.Event()
     with ThreadPoolExecutor(1, "engine-build") as pool:
-        future = pool.submit(_build, load_flavour(spec.flavour), onnx_file, spec, progress, timing, stop)
-        try:
-            return future.result()
+        flavour = load_flavour(spec.flavour)
+        try:  # from the submission on: Ctrl-C may come when the thread runs and nobody waits for it yet
+            return pool.submit(_build, flavour, onnx_file, spec, progress, timing, stop).result()
         except KeyboardInterrupt:
             stop.set()
             raise
