@@ -115,6 +115,7 @@ class TrainConfig:
     preset: Preset = "small"
     stage: Stage = "both"
     init: str | None = None  # a registered model or weights file to begin from; its shape is kept
+    grow: bool = False  # or becomes the preset's, with the same output to begin with
     restart: bool = False  # throw the run's checkpoint away and begin anew
 
     # Data
@@ -191,6 +192,8 @@ class TrainConfig:
                 raise UsageError(
                     f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}"
                 )
+        if self.grow and self.init is None:
+            raise UsageError("--grow makes a given network larger: give it with --init")
         if self.stage == "adversarial" and self.init is None:
             raise UsageError("--stage adversarial continues a generator: give it with --init")
         if self.patch is not None and self.patch < 8:

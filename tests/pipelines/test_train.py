@@ -154,6 +154,25 @@ def test_fine_tuning_keeps_the_shape_of_the_weights_given(config: TrainConfig) -
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_grown_network_begins_where_the_smaller_one_ended(config: TrainConfig) -> None:
+    first = train(replace(config, stage="pixel"))
+    width = load_file(first.weights)["head.weight"].shape[0]
+    grown = train(
+        replace(
+            config,
+            stage="pixel",
+            init=str(first.weights),
+            grow=True,
+            channels=2 * width,
+            output=config.output.with_name("grown"),
+            updates=1,
+            warm_up=100,
+        )
+    )
+    assert load_file(grown.weights)["head.weight"].shape[0] == 2 * width
+    assert grown.scores["psnr"] == pytest.approx(first.scores["psnr"], abs=0.05)
+
+
 def test_weights_of_another_scale_cannot_begin_a_training(config: TrainConfig) -> None:
     first = train(replace(config, stage="pixel"))
     with pytest.raises(VidsrError, match="enlarges by 2"):
@@ -202,6 +221,8 @@ def test_impossible_wishes_are_refused(config: TrainConfig, tmp_path: Path) -> N
         train(replace(config, videos=tmp_path / "gone"))
     with pytest.raises(UsageError, match="--init"):
         replace(config, stage="adversarial")
+    with pytest.raises(UsageError, match="--grow"):
+        replace(config, grow=True)
     with pytest.raises(UsageError, match="--preset"):
         replace(config, preset="huge")  # type: ignore[arg-type]
     vgg = {"vgg_weights": tmp_path / "gone.safetensors", "perceptual_layers": (("relu1_1", 1.0),)}

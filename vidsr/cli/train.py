@@ -26,6 +26,9 @@ def train(
     init: Annotated[
         str | None, typer.Option(help="Begin from a model of `vidsr models` or a weights file.")
     ] = None,
+    grow: Annotated[
+        bool, typer.Option("--grow", help="Make --init's network the preset's, larger, at no loss.")
+    ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw the run's checkpoint away, begin anew.")
     ] = False,
@@ -135,6 +138,7 @@ def train(
             preset=one_of(Preset, preset, "--preset"),
             stage=one_of(Stage, stage, "--stage"),
             init=init,
+            grow=grow,
             restart=restart,
             validation=validation,
             validation_share=validation_share,
