@@ -205,7 +205,7 @@ def test_shapes_are_compiled_once_and_few_are_kept(tmp_path: Path) -> None:
     backend = OpenvinoBackend(saved(tmp_path, SMALL), "fp32")
     for side in (8, 9, 8, 10, 11, 8):
         assert backend(picture(side, side)).shape == (1, 2 * side, 2 * side, 3)
-    assert len(backend._requests) == openvino_backend.SHAPES_KEPT
+    assert len(backend._shapes) == openvino_backend.SHAPES_KEPT
 
 
 @pytest.fixture

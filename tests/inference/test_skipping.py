@@ -15,7 +15,7 @@ from tests.inference.late_lanes import LateLanes
 from tests.inference.nearest import NearestBackend
 from tests.inference.test_backend_contract import BACKENDS
 from vidsr.frames import ColorSpec, FrameBatch
-from vidsr.inference.backend import Backend, SizeLimits
+from vidsr.inference.backend import Abreast, Backend, SizeLimits
 from vidsr.inference.exactness import exact_alone, exact_in_tiles
 from vidsr.inference.tiling import plan_tiles
 from vidsr.inference.upscaler import Upscaler, WorkPlan
@@ -156,6 +156,27 @@ def test_several_batches_on_their_way_at_once(weights: Weights) -> None:
         upscaler = Upscaler(backend, WorkPlan(1, None), YUV, lanes=lanes, skip=True)
         assert_same([batch.planes for batch in upscaler.stream(parts)], everything)
     assert lanes.log.count("up") == len(parts) - EQUAL  # what is not computed stays where it is
+
+
+@pytest.mark.parametrize("name", ["openvino", "openvino-int8"])
+def test_small_frames_side_by_side_are_the_same_to_the_bit(name: str, weights: Weights) -> None:
+    parts = batches(screen(YUV), YUV, 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with BACKENDS[name](weights) as backend:
+            assert isinstance(backend, Abreast) and backend.calls_at_once(HEIGHT * WIDTH) > 1
+            everything = run(Upscaler(backend, WorkPlan(1, None), YUV), parts)
+            for skip in (False, True):
+                upscaler = Upscaler(backend, WorkPlan(1, None), YUV, skip=skip)
+                assert_same([batch.planes for batch in upscaler.stream(parts)], everything)
+    finally:
+        torch.set_num_threads(before)
+    assert (upscaler.tally.frames, upscaler.tally.repeated, upscaler.tally.partial) == (
+        12,
+        EQUAL,
+        PARTIAL,
+    )
 
 
 def test_other_sizes_and_alpha(weights: Weights) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, get_args, runtime_checkable
@@ -121,6 +122,17 @@ class Measurable(Tunable, Protocol):
 
     def try_ways(self, call: Call) -> Trial:
         """Time of every way for such calls, measured now."""
+
+
+@runtime_checkable
+class Abreast(Protocol):
+    """A backend that computes small frames faster several at once than one after the other."""
+
+    def calls_at_once(self, pixels: int) -> int:
+        """How many calls of so many LR pixels each are worth making at once."""
+
+    def abreast(self) -> AbstractContextManager[None]:
+        """Within it calls come from as many threads; what they give is the same to the bit."""
 
 
 @runtime_checkable

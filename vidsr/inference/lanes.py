@@ -8,6 +8,7 @@ CUDA C++ Programming Guide, sections "Asynchronous Concurrent Execution" and "Pa
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -56,6 +57,16 @@ class Arrived:
 
     def wait(self) -> Planes:
         return self.planes
+
+
+@dataclass(frozen=True)
+class ArrivesLater:
+    """Planes that another thread makes."""
+
+    coming: Future[Planes]
+
+    def wait(self) -> Planes:
+        return self.coming.result()
 
 
 class HostLanes:

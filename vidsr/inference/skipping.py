@@ -9,7 +9,9 @@ compared as planes of the codec, before anything is moved to a device.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidsr.errors import OutOfMemory
 from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.inference.backend import Backend
 from vidsr.inference.changes import BLOCK, Blocks, changed_blocks, same_frame, within
@@ -70,13 +71,20 @@ class _Work:
 
 
 @dataclass(frozen=True)
-class _Done:
-    """The last frame: what it was and what it became."""
+class _Made:
+    """What the last frame of a batch became."""
+
+    sr: Tensor  # (1, s*H, s*W, 3) on the device; overwritten in place by the next frame
+    planes: Planes  # (1, ...) on the device; handed out, and therefore left alone
+
+
+@dataclass(frozen=True)
+class _Last:
+    """The last frame that work was prepared for: what it was, and what it becomes."""
 
     source: Planes  # (H, W) each, as they were decoded
     color: ColorSpec
-    sr: Tensor  # (1, s*H, s*W, 3) on the device; overwritten in place by the next frame
-    planes: Planes  # (1, ...) on the device; handed out, and therefore left alone
+    made: Future[_Made]
 
 
 class Skipper:
@@ -86,21 +94,39 @@ class Skipper:
         self._backend = backend
         self._passage = passage
         self._tally = tally
-        self._last: _Done | None = None
+        self._last: _Last | None = None
+        self._lock = threading.Lock()  # of the last frame, of which one other may be made, and the tally
         self._found: dict[tuple[object, ...], bool] = {}  # what was tried out, by what was tried
 
-    def __call__(self, batch: FrameBatch, tiles: Sequence[Tile]) -> Planes:
-        """The target's planes of a batch on the CPU, enlarged, on the device they were computed on.
+    def prepare(self, batch: FrameBatch, tiles: Sequence[Tile]) -> Callable[[], Planes]:
+        """Compare a batch on the CPU with the frame before it; what is returned enlarges it.
 
-        `tiles` are those of a whole frame.
+        It gives the target's planes, on the device they were computed on. It may be called in another
+        thread while later batches are prepared and enlarged: where it needs what the one before has
+        become, it waits for that, so it must be called in turn. `tiles` are those of a whole frame.
 
-        Raises OutOfMemory; the next call may then come with other tiles, and begins anew.
+        Raises OutOfMemory, as does what is returned; the batch may then come again, with other tiles.
         """
+        source = tuple(plane[-1] for plane in batch.planes)
+        now = _Last(source, batch.color, Future())
+        with self._lock:
+            before, self._last = self._last, now
         try:
-            return self._enlarge(batch, list(tiles))
-        except OutOfMemory:
-            self._last = None
+            work = self._plan(before, batch, list(tiles))
+        except BaseException as error:
+            now.made.set_exception(error)
             raise
+
+        def enlarge() -> Planes:
+            try:
+                planes, made = self._enlarge(batch, list(tiles), work, before)
+            except BaseException as error:
+                now.made.set_exception(error)
+                raise
+            now.made.set_result(made)
+            return planes
+
+        return enlarge
 
     def foresee(self, batch: FrameBatch, tiles: Sequence[Tile]) -> list[float]:
         """Which share of each frame but the first would be computed after the one before, 0 to 1.
@@ -112,59 +138,67 @@ class Skipper:
             self._compare(before, after, batch, list(tiles)).share for before, after in pairwise(frames)
         ]
 
+    def begin_anew(self) -> None:
+        """The next frame is the first."""
+        with self._lock:
+            self._last = None
+
     def forget(self) -> None:
         """Begin anew: the backend computes in another way now, and nothing of the old one holds."""
-        self._last = None
+        self.begin_anew()
         self._found.clear()
 
-    def _enlarge(self, batch: FrameBatch, tiles: list[Tile]) -> Planes:
-        work = self._plan(batch, tiles)
+    def _enlarge(
+        self, batch: FrameBatch, tiles: list[Tile], work: list[_Work], before: _Last | None
+    ) -> tuple[Planes, _Made]:
+        """The planes of a batch, and what the next one is compared with."""
         share = sum(part.share for part in work)
         # Together, frames fill a GPU better than one by one: half of the work must go to make up for it.
         few = share <= len(batch) / 2
         if len(batch) == 1 or share == 0 or (few and self._exact_alone(batch, tiles)):
-            frames = [self._one(frame, part) for frame, part in zip(batch.split(1), work, strict=True)]
-            return frames[0] if len(frames) == 1 else tuple(map(torch.cat, zip(*frames, strict=True)))
+            made = _result(before) if work[0].share < 1 else None
+            frames: list[Planes] = []
+            for frame, part in zip(batch.split(1), work, strict=True):
+                made = self._one(frame, part if made is not None else _Work(tiles, 1.0), made)
+                frames.append(made.planes)
+            assert made is not None
+            planes = frames[0] if len(frames) == 1 else tuple(map(torch.cat, zip(*frames, strict=True)))
+            return planes, made
         there, lr = self._passage.lr(batch)
         sr = upscale_tiled(lr, self._backend, tiles)
         planes = self._passage.planes(there, sr)
-        self._tally.add(len(batch), network=len(batch))
+        self._count(len(batch), network=len(batch))
         last = slice(-1, None)
-        self._remember(batch, sr[last].clone(), tuple(plane[last] for plane in planes))
-        return planes
+        return planes, _Made(sr[last].clone(), tuple(plane[last] for plane in planes))
 
-    def _one(self, frame: FrameBatch, work: _Work) -> Planes:
-        last = self._last
+    def _one(self, frame: FrameBatch, work: _Work, before: _Made | None) -> _Made:
         if work.equal:
-            assert last is not None
-            self._tally.add(1, repeated=1, network=0)
-            return last.planes
+            assert before is not None
+            self._count(1, repeated=1, network=0)
+            return before
         there, lr = self._passage.lr(frame)
         if work.share < 1:
-            assert last is not None
-            sr = last.sr
+            assert before is not None
+            sr = before.sr
             with torch.inference_mode():  # PyTorch's own results can be changed nowhere else
                 upscale_into(sr, lr, self._backend, work.tiles)
         else:
-            last, sr = None, upscale_tiled(lr, self._backend, work.tiles)
-        if last is not None and self._passage.in_parts and exact_anywhere(sr.device):
+            before, sr = None, upscale_tiled(lr, self._backend, work.tiles)
+        if before is not None and self._passage.in_parts and exact_anywhere(sr.device):
             target, scale = self._passage.target, self._backend.scale
-            planes = convert_changed(last.planes, sr, target, work.tiles, scale)
+            planes = convert_changed(before.planes, sr, target, work.tiles, scale)
         else:
             planes = self._passage.planes(there, sr)
-        self._tally.add(1, partial=work.share < 1, network=work.share)
-        self._remember(frame, sr, planes)
-        return planes
+        self._count(1, partial=work.share < 1, network=work.share)
+        return _Made(sr, planes)
 
-    def _remember(self, batch: FrameBatch, sr: Tensor, planes: Planes) -> None:
-        """Keep the last frame of a batch, its RGB (1, ...) and its planes (1, ...)."""
-        self._last = _Done(tuple(plane[-1] for plane in batch.planes), batch.color, sr, planes)
+    def _count(self, frames: int, *, repeated: int = 0, partial: int = 0, network: float) -> None:
+        with self._lock:
+            self._tally.add(frames, repeated=repeated, partial=partial, network=network)
 
-    def _plan(self, batch: FrameBatch, tiles: list[Tile]) -> list[_Work]:
+    def _plan(self, last: _Last | None, batch: FrameBatch, tiles: list[Tile]) -> list[_Work]:
         """For each frame, what is left to compute when the one before it is there."""
-        before = None
-        if self._last is not None and self._last.color == batch.color:
-            before = self._last.source
+        before = last.source if last is not None and last.color == batch.color else None
         work: list[_Work] = []
         for index in range(len(batch)):
             after = tuple(plane[index] for plane in batch.planes)
@@ -223,6 +257,15 @@ class Skipper:
             self._found[what] = trial()
             self._tally.inexact |= not self._found[what]
         return self._found[what]
+
+
+def _result(last: _Last | None) -> _Made | None:
+    """What a frame became; None where that failed, of which whoever waits for that frame will hear."""
+    assert last is not None
+    try:
+        return last.made.result()
+    except Exception:
+        return None
 
 
 def _side(radius: int) -> int:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
-from torch import Tensor
 
 from vidsr.errors import OutOfMemory, VidsrError
 from vidsr.frames import ColorSpec, FrameBatch
-from vidsr.inference.backend import Backend, Call, Renewable
-from vidsr.inference.lanes import Arrival, Lanes, lanes_of
+from vidsr.inference.backend import Abreast, Backend, Call, Renewable
+from vidsr.inference.lanes import Arrival, Arrived, ArrivesLater, HostLanes, Lanes, Planes, lanes_of
 from vidsr.inference.passage import Passage, network_dtype
 from vidsr.inference.ring import ring
 from vidsr.inference.skipping import Skipper, Tally
-from vidsr.inference.tiling import least_tile, plan_tiles, upscale_tiled
+from vidsr.inference.tiling import Tile, least_tile, plan_tiles, upscale_tiled
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Upscaler:
         """
         self.plan = plan
         self.tally = Tally()
+        self._lock = threading.Lock()  # of the plan and the tally: batches may be worked on side by side
         self._backend = backend
         self._lanes = lanes_of(backend.device) if lanes is None else lanes
         self._passage = Passage(self._lanes.up, target, size)
@@ -100,8 +103,21 @@ class Upscaler:
         return self._begin(batch).wait()
 
     def stream(self, batches: Iterable[FrameBatch]) -> Iterator[FrameBatch]:
-        """The same for many batches in turn; a device with lanes of its own works on several at once."""
-        return ring(batches, self._begin, self._lanes.slots)
+        """The same for many batches in turn; a device with lanes of its own works on several at once.
+
+        So does a processor, on small frames, where the backend gains by it: in a thread for each.
+        """
+        taken = iter(batches)
+        first = next(taken, None)
+        if first is None:
+            return
+        calls, backend = self._calls_at_once(first), self._backend
+        whole = chain([first], taken)
+        if calls == 1 or not isinstance(backend, Abreast):
+            yield from ring(whole, self._begin, self._lanes.slots)
+            return
+        with backend.abreast(), ThreadPoolExecutor(calls, "network") as pool:
+            yield from ring(whole, lambda batch: self._begin_in(pool, batch), calls)
 
     def foresee(self, batch: FrameBatch) -> list[float]:
         """Which share of the network's work is left of each frame but the first, 0 to 1."""
@@ -118,27 +134,67 @@ class Upscaler:
     def _begin(self, batch: FrameBatch) -> Enlarged:
         """Queue the work on a batch; on the CPU it is done on return."""
         with self._lanes.computing():
-            return Enlarged(batch, self._passage.target, self._lanes.down(self._planes(batch)))
+            arrival = self._lanes.down(self._prepare(batch)())
+        return Enlarged(batch, self._passage.target, arrival)
 
-    def _planes(self, batch: FrameBatch) -> tuple[Tensor, ...]:
-        """The enlarged planes, on the backend's device; written to by nobody any more."""
-        while True:
+    def _begin_in(self, pool: ThreadPoolExecutor, batch: FrameBatch) -> Enlarged:
+        """Have another thread work on a batch, beside those before it."""
+        work = self._prepare(batch)
+        small = self._calls_at_once(batch) > 1
+        arrival = ArrivesLater(pool.submit(work)) if small else Arrived(work())
+        return Enlarged(batch, self._passage.target, arrival)
+
+    def _calls_at_once(self, batch: FrameBatch) -> int:
+        if not isinstance(self._backend, Abreast) or not isinstance(self._lanes, HostLanes):
+            return 1
+        height, width = (min(length, self.plan.tile or length) for length in batch.size)
+        return self._backend.calls_at_once(min(len(batch), self.plan.batch) * height * width)
+
+    def _prepare(self, batch: FrameBatch) -> Callable[[], Planes]:
+        """What gives the enlarged planes, on the backend's device; nobody writes to them any more.
+
+        Batches are prepared in their order, and what is returned is called in it, but need not have
+        ended when the next is called.
+        """
+        plan = self.plan
+        parts = list(batch.split(plan.batch))
+        try:
+            first = self._piece(parts[0], plan)
+        except OutOfMemory as error:
+            self._take_less(plan, batch.size, error)
+            return self._prepare(batch)
+
+        def enlarge() -> Planes:
             try:
-                parts = [self._upscale(part) for part in batch.split(self.plan.batch)]
+                done = [first(), *(self._piece(part, plan)() for part in parts[1:])]
             except OutOfMemory as error:
-                self.plan = self._smaller(batch.size, error)
-            else:
-                break
-        return parts[0] if len(parts) == 1 else tuple(map(torch.cat, zip(*parts, strict=True)))
+                self._take_less(plan, batch.size, error)
+                return self._prepare(batch)()
+            return done[0] if len(done) == 1 else tuple(map(torch.cat, zip(*done, strict=True)))
 
-    def _upscale(self, batch: FrameBatch) -> tuple[Tensor, ...]:
-        tiles = plan_tiles(*batch.size, self.plan.tile, self._backend.receptive_radius)
+        return enlarge
+
+    def _piece(self, batch: FrameBatch, plan: WorkPlan) -> Callable[[], Planes]:
+        """The same for what goes through the network in one call, or tile by tile."""
+        tiles = plan_tiles(*batch.size, plan.tile, self._backend.receptive_radius)
         if self._skipper is not None:
-            return self._skipper(batch, tiles)
+            return self._skipper.prepare(batch, tiles)
+        return lambda: self._enlarge(batch, tiles)
+
+    def _enlarge(self, batch: FrameBatch, tiles: list[Tile]) -> Planes:
         there, lr = self._passage.lr(batch)
         sr = upscale_tiled(lr, self._backend, tiles)
-        self.tally.add(len(batch), network=len(batch))
+        with self._lock:
+            self.tally.add(len(batch), network=len(batch))
         return self._passage.planes(there, sr)
+
+    def _take_less(self, plan: WorkPlan, size: tuple[int, int], error: OutOfMemory) -> None:
+        """Plan smaller pieces of frames of `size`, unless somebody did so after `plan` was too large."""
+        with self._lock:
+            if self.plan == plan:
+                self.plan = self._smaller(size, error)
+        if self._skipper is not None:
+            self._skipper.begin_anew()
 
     def _smaller(self, size: tuple[int, int], error: OutOfMemory) -> WorkPlan:
         if self.plan.batch > 1:
