@@ -96,12 +96,12 @@ def _mix(matrix: Matrix) -> _Mix:
     return _Mix(red, green, blue, red_v, blue * blue_u / green, red * red_v / green, blue_u)
 
 
-_CPU_PIXELS = 1 << 20
+_CPU_PIXELS = 1 << 18
 _DEVICE_PIXELS = 1 << 24
 """Pixels of luma worked on at once: their floats fit a CPU's last cache, or fill a GPU."""
 
-_LEAST_ROWS = 64
-"""Of a strip, luma samples: what chroma filters read beyond it is read twice."""
+_LEAST_ROWS = 128
+"""Of a strip, luma samples: up to eight of them, which chroma filters read beyond it, are read twice."""
 
 
 def _frames_at_once(size: tuple[int, int], device: torch.device) -> int:
@@ -220,7 +220,7 @@ def _strips(size: tuple[int, int], color: ColorSpec, device: torch.device) -> It
     reach = shrunk_reach((unit, 1))
     rows = height
     if device.type == "cpu":
-        rows = max(_LEAST_ROWS, _CPU_PIXELS // max(1, width)) // _LEAST_ROWS * _LEAST_ROWS
+        rows = max(_LEAST_ROWS, _CPU_PIXELS // max(1, width)) // unit * unit
     for start in range(0, height, rows):
         stop = min(start + rows, height)
         above, below = max(0, start - reach), min(height, stop + reach)
