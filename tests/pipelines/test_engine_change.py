@@ -9,13 +9,15 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.inference.pretend_engines import TwoWays, Workshop
+from tests.inference.pretend_engines import BlackEngine, TwoWays, Workshop
 from tests.synthetic import make_video
 from vidsr.config import EncodeConfig, EngineBuild, UpscaleConfig
+from vidsr.inference.engine_key import ShapeRange
 from vidsr.inference.tensorrt_backend import TensorrtBackend
 from vidsr.models.weights import Weights
+from vidsr.pipelines.folder import upscale_folder
 from vidsr.pipelines.upscale import UpscaleReport, upscale_video
-from vidsr.progress import Event, Notice, Progress, silent
+from vidsr.progress import Advanced, Event, Notice, Progress, silent
 from vidsr.video.job import job_folder
 
 SEGMENT = 4
@@ -32,6 +34,7 @@ def run(
     stand_in: TwoWays,
     progress: Progress = silent,
     when: EngineBuild = "background",
+    restart: bool = False,
 ) -> UpscaleReport:
     def opener(weights: Weights, config: UpscaleConfig, progress: Progress) -> TensorrtBackend:
         return workshop.backend(config.engine_build, progress, stand_in)
@@ -43,6 +46,7 @@ def run(
         segment_frames=SEGMENT,
         engine_build=when,
         skip=False,
+        restart=restart,
         encode=EncodeConfig(codec="ffv1"),
     )
     return upscale_video(config, progress, opener=opener)
@@ -118,6 +122,36 @@ def test_a_job_begun_without_engines_ends_without(tmp_path: Path) -> None:
     workshop.go_on.set()
     run(source, target, workshop, TwoWays(), when="wait")
     assert black(target) == [False] * 3 * SEGMENT
+
+
+def test_a_job_whose_engine_is_gone_does_not_stop_the_other_videos(tmp_path: Path) -> None:
+    """Of a folder; and the video is done, too, once its job is begun anew."""
+    tapes, large = tmp_path / "tapes", tmp_path / "large"
+    tapes.mkdir()
+    large.mkdir()
+    for name in ("a.mkv", "b.mkv"):
+        make_video(tapes / name, frames=2 * SEGMENT)
+    stored = Workshop(BlackEngine(ShapeRange.fixed(48, 64, 2)))
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Advanced) and event.task == "upscale":
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(tapes / "a.mkv", large / "a.mkv", stored, TwoWays(), stop)
+    manifest = json.loads((job_folder(large / "a.mkv") / "job.json").read_bytes())
+    assert manifest["chosen"]["way"].startswith("engine ")
+
+    def upscale(config: UpscaleConfig, progress: Progress) -> UpscaleReport:
+        empty = Workshop()
+        empty.go_on.set()
+        return run(config.input, config.output, empty, TwoWays(), progress, restart=config.restart)
+
+    report = upscale_folder(UpscaleConfig(tapes, large), upscale=upscale)
+    assert [one.outcome for one in report.files] == ["failed", "done"]
+    assert "not in the store any more; begin anew with --restart" in report.files[0].error
+    again = upscale_folder(UpscaleConfig(tapes, large, restart=True), upscale=upscale)
+    assert [one.outcome for one in again.files] == ["done", "finished before"]
 
 
 def test_pictures_are_wholes_of_their_own(tmp_path: Path) -> None:

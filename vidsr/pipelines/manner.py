@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from vidsr.config import UpscaleConfig
+from vidsr.errors import BackendUnavailable, JobError
 from vidsr.frames import ColorSpec
 from vidsr.inference.backend import Backend, Tunable
 from vidsr.inference.memory import free_bytes
@@ -69,8 +70,19 @@ def choose_common(manners: Sequence[Manner], *, mixed: bool) -> Manner:
 
 
 def compute_as_chosen(manner: Manner, backend: Backend, material: Material) -> None:
-    """Make this process compute as a job's first run did. Raises BackendUnavailable where it cannot."""
+    """Make this process compute as was chosen. Raises BackendUnavailable where it cannot."""
     torch.set_num_threads(manner.torch_threads)
     if isinstance(backend, Tunable):
         call = manner.work.usual_call(material.size, material.source, material.target)
         backend.use(manner.way or backend.tune(call), call)
+
+
+def compute_job(manner: Manner, backend: Backend, material: Material) -> None:
+    """Make this process compute as a job's first run did. Raises JobError where it cannot any more.
+
+    That is a matter of this job alone: another may be done on the same machine.
+    """
+    try:
+        compute_as_chosen(manner, backend, material)
+    except BackendUnavailable as error:
+        raise JobError(str(error)) from error

@@ -14,7 +14,7 @@ from vidsr.frames import FrameBatch
 from vidsr.inference.upscaler import Upscaler
 from vidsr.pipelines.ability import ability_of
 from vidsr.pipelines.geometry import plan_geometry
-from vidsr.pipelines.manner import Manner, Material, choose, compute_as_chosen
+from vidsr.pipelines.manner import Manner, Material, choose, compute_job
 from vidsr.pipelines.model_choice import choose_weights
 from vidsr.pipelines.report import UpscaleReport, provenance
 from vidsr.pipelines.resume import open_job, software
@@ -135,7 +135,7 @@ def upscale_to_pictures(
         ) as job,
     ):
         manner = Manner.kept(job.chosen)
-        compute_as_chosen(manner, backend, material)
+        compute_job(manner, backend, material)
         found = target.finished(count) if job.resumed else 0
         if found:
             progress(Notice(f"going on after {found} finished pictures"))

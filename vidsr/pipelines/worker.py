@@ -16,7 +16,7 @@ from vidsr.inference.upscaler import Upscaler
 from vidsr.models.weights import Weights
 from vidsr.pipelines.ability import ability_of
 from vidsr.pipelines.ledger import Clocks, Ledger
-from vidsr.pipelines.manner import Manner, Material, choose, compute_as_chosen
+from vidsr.pipelines.manner import Manner, Material, choose, compute_job
 from vidsr.pipelines.preview import Preview
 from vidsr.pipelines.segment import Reader, Segment, upscale_segments
 from vidsr.progress import Progress
@@ -69,7 +69,7 @@ class Worker:
 
     def begin(self, orders: Orders) -> None:
         """Prepare for the segments of a job."""
-        compute_as_chosen(orders.manner, self._backend, orders.material)
+        compute_job(orders.manner, self._backend, orders.material)
         size = orders.output.height, orders.output.width
         self._upscaler = Upscaler(
             self._backend, orders.manner.work, orders.encoding.color, size, skip=orders.skip
