@@ -120,3 +120,8 @@ class FrameBatch:
                 pts=self.pts[part],
                 durations=self.durations[part],
             )
+
+
+def upright(pictures: Tensor, rotation: int) -> Tensor:
+    """Pictures (N, H, W, ...) turned as players turn them: `VideoInfo.rotation`, by right angles."""
+    return pictures.rot90(round(rotation / 90) % 4, (1, 2))

@@ -99,6 +99,19 @@ def test_of_large_frames_the_middle_is_shown_pixel_for_pixel(
     assert SHOWN[0] >= 1080
 
 
+@pytest.mark.parametrize("rotation", [90, 180, 270, -90])
+def test_both_halves_are_turned_as_players_turn_the_video(rotation: int) -> None:
+    lying = to_rgb(side_by_side(pair(ColorSpec())))
+    shown = to_rgb(side_by_side(pair(ColorSpec()), rotation))
+    for half in (slice(None, 64), slice(64 + GAP_PX, None)):
+        turned = lying[:, :, half]
+        for _ in range(rotation // 90 % 4):  # counter-clockwise: what is right comes to the top
+            turned = turned.flip(2).transpose(1, 2)
+        width = turned.shape[2]
+        place = slice(None, width) if half.start is None else slice(width + GAP_PX, None)
+        assert torch.equal(shown[:, :, place], turned)
+
+
 def test_a_picture_appears_whole_and_alone(tmp_path: Path) -> None:
     write_preview(tmp_path / "preview.png", pair(ColorSpec()))
     write_preview(tmp_path / "preview.png", pair(ColorSpec()))
@@ -115,12 +128,13 @@ def test_where_it_cannot_be_written_the_job_goes_on(tmp_path: Path) -> None:
             time.sleep(0.01)
 
 
+@pytest.mark.parametrize("rotation", [0.0, 90.0])
 def test_a_job_shows_its_newest_frame_and_its_finished_parts_play(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rotation: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LEAST_S", 0.0)
     monkeypatch.setattr(module, "SHARE", 1e9)
-    source = make_video(tmp_path / "in.mp4", frames=40, bframes=2)
+    source = make_video(tmp_path / "in.mp4", frames=40, bframes=2, rotation=rotation)
     target = tmp_path / "out.mp4"
     folder = tmp_path / "out.mp4.vidsr"
     texts: list[str] = []
@@ -140,8 +154,10 @@ def test_a_job_shows_its_newest_frame_and_its_finished_parts_play(
     assert any(f"preview: {folder / 'preview.png'}" in text for text in texts)
     assert any(f"{folder / '*.nut'}" in text for text in texts)
     shown = read_still(folder / "preview.png")
-    assert shown.size == (96, 2 * 128 + GAP_PX)
-    right = replace(shown, planes=tuple(plane[:, :, 128 + GAP_PX :] for plane in shown.planes))
+    size = (128, 2 * 96 + GAP_PX) if rotation else (96, 2 * 128 + GAP_PX)
+    assert shown.size == size
+    planes = (plane[:, :, size[1] // 2 + GAP_PX // 2 :] for plane in shown.planes)
+    right = replace(shown, planes=tuple(plane.rot90(-int(rotation) // 90, (1, 2)) for plane in planes))
     assert 0 <= frame_numbers(right)[0] < 40
     for number in (0, 1):
         part = folder / f"{number:06}.nut"

@@ -11,13 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
-import torch
 from torch import Tensor
 
 from vidsr.errors import OutputError, UsageError
 from vidsr.evaluation.page import Link, Moment, Page, render_page
 from vidsr.evaluation.page_pictures import PAGE_BYTES, Packed, pack_pictures, thumbnail
-from vidsr.frames import ColorSpec, FrameBatch
+from vidsr.frames import ColorSpec, FrameBatch, upright
 from vidsr.progress import Progress
 from vidsr.video.color import to_planes, to_rgb
 from vidsr.video.durable import disk_errors, write_whole
@@ -181,8 +180,7 @@ def save_upright(path: Path, frame: FrameBatch, rotation: int) -> None:
     """Write a frame as PNG, turned as players turn it; `rotation` in degrees counter-clockwise."""
     if frame.color.matrix != "rgb":
         frame = rgb_frame(to_rgb(frame), frame)
-    turns = round(rotation / 90) % 4
-    planes = tuple(torch.rot90(plane, turns, (1, 2)).contiguous() for plane in frame.planes)
+    planes = tuple(upright(plane, rotation).contiguous() for plane in frame.planes)
     write_still(path, replace(frame, planes=planes))
 
 

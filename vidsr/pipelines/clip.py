@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vidsr.config import EncodeConfig
-from vidsr.frames import FrameBatch, VideoInfo
+from vidsr.frames import FrameBatch, VideoInfo, upright
 from vidsr.pipelines.album import upright_shape
 from vidsr.pipelines.geometry import Geometry
 from vidsr.pipelines.segment import Reader
@@ -116,7 +116,7 @@ def _side_by_side(frames: Sequence[FrameBatch], pane: tuple[int, int], rotation:
     """(1, H, W, 3) RGB: the middle of each frame, turned as players turn it, with black between."""
     parts: list[Tensor] = []
     for frame in frames:
-        rgb = torch.rot90(to_rgb(frame), round(rotation / 90) % 4, (1, 2))
+        rgb = upright(to_rgb(frame), rotation)
         top, left = (rgb.shape[1] - pane[0]) // 2, (rgb.shape[2] - pane[1]) // 2
         if parts:
             parts.append(rgb.new_zeros(1, pane[0], GAP_PX, 3))

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from vidsr.errors import VidsrError
-from vidsr.frames import ColorSpec, FrameBatch
+from vidsr.frames import ColorSpec, FrameBatch, upright
 from vidsr.pipelines.segment import FramePair
 from vidsr.video.color import to_rgb
 from vidsr.video.resample import resize_weights
@@ -52,8 +52,9 @@ class Preview:
     a job. Without a path there is nothing to write, and nothing is done.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, path: Path | None, rotation: int = 0) -> None:
+        """`rotation`, of `VideoInfo`, is how players turn the video."""
+        self._path, self._rotation = path, rotation
         self._wanted = threading.Condition()
         self._pair: FramePair | None = None
         self._closed = False
@@ -97,21 +98,21 @@ class Preview:
                 return
             began = time.thread_time()
             try:
-                write_preview(path, pair)
+                write_preview(path, pair, self._rotation)
             except VidsrError:
                 return
             cost = time.thread_time() - began
             self._due = time.monotonic() + max(LEAST_S, cost / SHARE)
 
 
-def write_preview(path: Path, pair: FramePair) -> None:
-    """Write the last frame of a pair as a picture: left by Lanczos, right as it was made.
+def write_preview(path: Path, pair: FramePair, rotation: int = 0) -> None:
+    """Write the last frame of a pair as a picture: left by Lanczos, right as it was made; both upright.
 
     Raises VidsrError where that is not possible.
     """
     own = path.with_name(f"{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        write_still(own, side_by_side(pair), quickly=True)
+        write_still(own, side_by_side(pair, rotation), quickly=True)
         own.replace(path)
     except OSError as error:
         raise VidsrError(f"{path}: cannot be written: {error}") from error
@@ -119,15 +120,20 @@ def write_preview(path: Path, pair: FramePair) -> None:
         own.unlink(missing_ok=True)
 
 
-def side_by_side(pair: FramePair) -> FrameBatch:
-    """The last frame of a pair, enlarged by Lanczos and as it was made, as one picture of RGB bytes."""
+def side_by_side(pair: FramePair, rotation: int = 0) -> FrameBatch:
+    """The last frame of a pair, enlarged by Lanczos and as it was made, as one picture of RGB bytes.
+
+    Both are turned by `rotation`, degrees counter-clockwise, as players turn the video.
+    """
     made, source = (list(batch.split(1))[-1] for batch in (pair.enlarged, pair.source))
     (top, height), (left, width) = (
         _middle(length, most) for length, most in zip(made.size, SHOWN, strict=True)
     )
     plain = _lanczos(to_rgb(source), made.size, (top, left), (height, width))
-    gap = torch.full((1, height, GAP_PX, 3), 255, dtype=torch.uint8)
-    halves = torch.cat((plain, gap, _bytes(to_rgb(_cut(made, top, left, height, width)))), dim=2)
+    result = _bytes(to_rgb(_cut(made, top, left, height, width)))
+    before, after = (upright(half, rotation) for half in (plain, result))
+    gap = torch.full((1, before.shape[1], GAP_PX, 3), 255, dtype=torch.uint8)
+    halves = torch.cat((before, gap, after), dim=2)
     color = ColorSpec("rgb", made.color.primaries, made.color.transfer, "full", 8, (1, 1))
     return FrameBatch(tuple(halves[..., channel] for channel in range(3)), color, (0,), made.time_base)
 

@@ -93,7 +93,7 @@ class Worker:
     ) -> None:
         """Do segments of the job begun that follow each other; see `upscale_segments`."""
         assert self._orders is not None
-        with Preview(self._orders.preview) as preview:
+        with Preview(self._orders.preview, self._orders.output.rotation) as preview:
             upscale_segments(
                 reader,
                 segments,
