@@ -159,6 +159,7 @@ def test_a_segment_that_fails_everywhere_stops_the_job_with_its_reason(
 def test_segments_come_back_over_a_shared_disk(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("vidsr.pipelines.dispatch.SLOW", 1e9)  # nothing is done twice
     source = make_video(tmp_path / "in.mp4", frames=32, bframes=2, gop=10)
     shared = tmp_path / "shared"
     shared.mkdir()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
@@ -22,6 +20,7 @@ from vidsr.pipelines.machine import device_rates, look_at_machine, matrix_peaks,
 from vidsr.pipelines.manner import Material, choose, compute_as_chosen
 from vidsr.pipelines.upscale_plan import open_reader, plan_upscale
 from vidsr.progress import Finished, Progress, Started, silent
+from vidsr.video.scratch import Scratch
 
 
 def benchmark(config: BenchmarkConfig, progress: Progress = silent) -> BenchmarkReport:
@@ -33,10 +32,10 @@ def benchmark(config: BenchmarkConfig, progress: Progress = silent) -> Benchmark
     """
     progress(Started("benchmark", None))
     machine = look_at_machine()
-    with TemporaryDirectory(prefix="vidsr-benchmark-") as folder:
+    with Scratch() as folder:
         job = UpscaleConfig(
             input=config.input,
-            output=Path(folder) / f"out{config.container}",
+            output=folder / f"out{config.container}",
             scale=config.scale,
             model=config.model,
             detail=config.detail,
@@ -59,7 +58,7 @@ def benchmark(config: BenchmarkConfig, progress: Progress = silent) -> Benchmark
                 manner = choose(backend, job, material)
                 compute_as_chosen(manner, backend, material)
                 opened_s = time.perf_counter() - began
-                bench = Bench(reader, plan, backend, manner.work, Path(folder))
+                bench = Bench(reader, plan, backend, manner.work, folder)
                 frames, end_pts = bench.first_frames(config.frames)
                 alone = bench.stages_alone(end_pts)
                 through_ms = bench.through(alone.sources)

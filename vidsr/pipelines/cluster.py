@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -43,6 +42,7 @@ from vidsr.progress import Notice, Progress
 from vidsr.video.cutting import cut_excerpt
 from vidsr.video.job import Job
 from vidsr.video.reader import VideoReader
+from vidsr.video.scratch import Scratch
 
 UNDERWAY_BYTES = 256 * 1024 * 1024
 """Pieces of the source that are cut and not yet done, at most: a bound for the driver's object store,
@@ -111,7 +111,7 @@ class ClusterCrew:
         self._config, self._progress, self._opener = config, progress, opener
         self._hands: list[_Hand] = []
         self._hired = 0
-        self._meeting: TemporaryDirectory[str] | None = None  # where segments come back on a shared disk
+        self._meeting: Scratch | None = None  # where segments come back on a shared disk
 
     @property
     def count(self) -> int:
@@ -193,7 +193,7 @@ class ClusterCrew:
         """Where a worker puts a segment, apart from another's of the same one."""
         if self._meeting is None:
             return None
-        return Path(self._meeting.name) / f"{segment.index:06}-{hand.name}"
+        return self._meeting.path / f"{segment.index:06}-{hand.name}"
 
     def _settle(self, work: _Work, call: _Call, ref: Any, job: Job, ledger: Ledger) -> None:
         """Take in what an actor made of a segment, or see that it is done elsewhere."""
@@ -322,17 +322,17 @@ class ClusterCrew:
             for hand in list(self._hands):
                 self._dismiss(hand)
             if self._meeting is not None:
-                self._meeting.cleanup()
+                self._meeting.remove()
             if self._ours:
                 ray.shutdown()
 
 
-def _meeting_place(shared: Path | None) -> TemporaryDirectory[str] | None:
+def _meeting_place(shared: Path | None) -> Scratch | None:
     """A folder of this job's own on the shared disk; what lost workers leave in it goes with it."""
     if shared is None:
         return None
     try:
-        return TemporaryDirectory(prefix="vidsr-", dir=shared.resolve(), ignore_cleanup_errors=True)
+        return Scratch(shared.resolve())
     except OSError as error:
         raise OutputError(f"--shared {shared}: {error.strerror or error}; make it first") from error
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
@@ -25,6 +24,7 @@ from vidsr.pipelines.worker import BackendOpener, Orders, Worker
 from vidsr.progress import Event, Notice
 from vidsr.video.excerpt import Excerpt
 from vidsr.video.reader import VideoReader
+from vidsr.video.scratch import Scratch
 from vidsr.video.writer import SegmentRecord, record_path
 
 
@@ -71,8 +71,8 @@ class FarWorker:
     def __init__(self, threads: int) -> None:
         """`threads` are those of decoder and network: the processors it may use."""
         self._threads = threads
-        self._temporary = TemporaryDirectory(prefix="vidsr-")
-        self._folder = Path(self._temporary.name)
+        self._scratch = Scratch()
+        self._folder = self._scratch.path
 
     def here(self) -> None:
         """Answer: the worker has found a place and started."""
@@ -101,7 +101,7 @@ class FarWorker:
 
     def tidy_up(self) -> None:
         """Remove what lies on the disk, before the process is ended; may be called in mid-work."""
-        self._temporary.cleanup()
+        self._scratch.remove()
 
     def choose(self, config: UpscaleConfig, material: Material) -> Manner:
         """How this worker would compute a job of such frames."""

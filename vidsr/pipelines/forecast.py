@@ -9,8 +9,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
@@ -30,6 +28,7 @@ from vidsr.pipelines.trial import Measured, Trial, measure
 from vidsr.pipelines.upscale_plan import UpscalePlan, open_reader, plan_anyhow, writes_pictures
 from vidsr.progress import Advanced, Finished, Progress, Started, silent
 from vidsr.video.durable import existing_folder
+from vidsr.video.scratch import Scratch
 
 PATIENCE = 12
 LEAST_PATIENCE_S = 60.0
@@ -130,7 +129,7 @@ class _Bench:
             # It refuses, without a process that loads PyTorch anew only to say so.
             open_backend(plan.weights, job, silent)
         patience_s = max(LEAST_PATIENCE_S, PATIENCE * self.seconds)
-        with TemporaryDirectory(prefix="vidsr-plan-") as folder:
+        with Scratch() as folder:
             trial = Trial(
                 self.reader,
                 self.runs,
@@ -139,7 +138,7 @@ class _Bench:
                 plan.output,
                 plan.encoding,
                 self.seconds,
-                Path(folder),
+                folder,
             )
             found = call_apart(measure, trial, timeout_s=patience_s)
         return self._way(plan, backend, found)

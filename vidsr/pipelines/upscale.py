@@ -38,6 +38,7 @@ from vidsr.video.job import Job
 from vidsr.video.proof import prove
 from vidsr.video.provenance import history, made_by, provenance_tags
 from vidsr.video.remux import join
+from vidsr.video.scratch import sweep_scratch
 from vidsr.video.source import open_input
 from vidsr.video.writer import SegmentRecord
 
@@ -53,6 +54,7 @@ def upscale_video(
     check_crew(config)
     check_paths(config)
     check_report_path(config)
+    sweep_scratch()
     notes = Notes(progress)
     report = replace(_enlarge(config, notes, opener), notices=tuple(notes.texts))
     if config.report is not None:

@@ -30,6 +30,7 @@ from typing import Any, BinaryIO
 
 from vidsr.errors import InputError, JobError
 from vidsr.video.durable import disk_errors, put_in_place, sha256_of, sync_folder, write_whole
+from vidsr.video.file_lock import hold
 from vidsr.video.writer import SegmentRecord, record_path
 
 JOB_SUFFIX = ".vidsr"
@@ -44,7 +45,6 @@ _OWN_NAME = re.compile(
 """What a job writes; `joined` with the output's ending is the pipeline's output before its rename."""
 _PASSING_NAME = re.compile(r".*\.part|(\d{6}|preview)\.\d+\..*|joined\..*|proven")
 """What no later run needs."""
-_WINDOWS_LOCK_AT = 1 << 20  # beyond any content of the lock file
 _SAMPLE_BYTES = 1 << 20
 
 
@@ -262,7 +262,7 @@ def _lock(folder: Path) -> BinaryIO:
             folder.mkdir(parents=False, exist_ok=True)
             file = (folder / "lock").open("a+b", buffering=0)
             try:
-                _hold(file)
+                hold(file)
             except (BlockingIOError, PermissionError) as error:  # the latter on Windows
                 holder = _holder(file)
                 file.close()
@@ -279,19 +279,6 @@ def _lock(folder: Path) -> BinaryIO:
             except FileNotFoundError:
                 pass
             file.close()
-
-
-def _hold(file: BinaryIO) -> None:
-    """Take the lock of an open file, or raise OSError at once if another process has it."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        file.seek(_WINDOWS_LOCK_AT)  # locked bytes cannot be read, and the number should be
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _holder(file: BinaryIO) -> str:
