@@ -21,7 +21,8 @@ from vidsr.video.stills import write_still
 HEAVY = ("torch", "openvino", "onnxruntime", "tensorrt", "triton", "ray")
 
 RUN = (
-    "import sys\n"
+    "import os, sys\n"
+    "os._exit = sys.exit  # what leaves at once would not be seen\n"
     "from vidsr.cli import app\n"
     "try: app(sys.argv[1:], prog_name='vidsr')\n"
     "except SystemExit as end: code = end.code\n"
@@ -31,8 +32,8 @@ RUN = (
 )
 
 
-def loaded_by(*arguments: object, **env: str) -> list[str]:
-    """The heavy libraries that a command has in memory at its end; it must succeed."""
+def loaded_by(*arguments: object, code: int = 0, **env: str) -> list[str]:
+    """The heavy libraries that a command has in memory at its end, which must have this exit code."""
     done = subprocess.run(
         [sys.executable, "-c", RUN, *map(str, arguments)],
         env={**os.environ, **env},
@@ -41,7 +42,7 @@ def loaded_by(*arguments: object, **env: str) -> list[str]:
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done.stderr.splitlines()[-1].split()[1:]
 
 
@@ -63,6 +64,18 @@ def test_info_plans_without_what_computes(tmp_path: Path) -> None:
     for name in ("srgan-lite", "srgan-fast"):
         learn_speed(find_weights(name, 4), config, 1e6)
     assert loaded_by("info", config.input) == []
+
+
+@pytest.mark.parametrize("wrong", ["missing.mp4", "text.mp4"])
+def test_upscale_refuses_an_input_before_it_loads_what_computes(wrong: str, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    assert loaded_by("upscale", tmp_path / wrong, tmp_path / "out.mp4", code=1) == []
+
+
+def test_upscale_refuses_what_the_output_cannot_be_before_it_loads_what_computes(tmp_path: Path) -> None:
+    film = make_video(tmp_path / "in.mp4", frames=3)
+    out = tmp_path / "out.mp4"
+    assert loaded_by("upscale", film, out, "--model", "srgan-lite", "--codec", "vp8", code=1) == []
 
 
 def test_the_probe_sees_what_a_picture_needs_to_be_read(tmp_path: Path) -> None:

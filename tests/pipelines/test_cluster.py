@@ -21,7 +21,7 @@ from tests.synthetic import make_video
 from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.crews import CrewConfig
 from vidsr.errors import BackendUnavailable, OutputError, UsageError, VidsrError
-from vidsr.inference.skipping import Tally
+from vidsr.inference.tally import Tally
 from vidsr.pipelines.far_worker import Finished
 from vidsr.pipelines.upscale import upscale_video
 from vidsr.progress import Advanced, Event, Notice, silent

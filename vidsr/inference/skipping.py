@@ -25,6 +25,7 @@ from vidsr.inference.changes import BLOCK, Blocks, changed_blocks, same_frame, w
 from vidsr.inference.exactness import exact_alone, exact_anywhere, exact_in_tiles
 from vidsr.inference.lanes import Planes
 from vidsr.inference.passage import Passage
+from vidsr.inference.tally import Tally
 from vidsr.inference.tiling import Tile, cover_tiles, upscale_into, upscale_tiled
 from vidsr.inference.windows import convert_changed
 from vidsr.video.chroma import chroma_reach
@@ -36,29 +37,6 @@ the frames that changed; with 24 less it were 0.55, with 24 more 0.36."""
 
 WORTH = 0.75
 """Patches are computed where they read at most this share of the frame: each call costs a little too."""
-
-
-@dataclass
-class Tally:
-    """How much work there was, and how much of it was done."""
-
-    frames: int = 0
-    repeated: int = 0  # frames equal to the one before
-    partial: int = 0  # frames of which only a part was computed
-    network: float = 0.0  # what the network computed, in whole frames
-    inexact: bool = False  # parts could not be left out: this backend rounds them differently
-
-    def add(self, frames: int, *, repeated: int = 0, partial: int = 0, network: float) -> None:
-        """Count frames that are done."""
-        self.frames += frames
-        self.repeated += repeated
-        self.partial += partial
-        self.network += network
-
-    def include(self, other: Tally) -> None:
-        """Count another worker's frames too."""
-        self.add(other.frames, repeated=other.repeated, partial=other.partial, network=other.network)
-        self.inexact |= other.inexact
 
 
 @dataclass(frozen=True)

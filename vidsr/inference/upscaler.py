@@ -16,7 +16,8 @@ from vidsr.inference.backend import Abreast, Backend, Call, Renewable
 from vidsr.inference.lanes import Arrival, Arrived, ArrivesLater, HostLanes, Lanes, Planes, lanes_of
 from vidsr.inference.passage import Passage, network_dtype
 from vidsr.inference.ring import ring
-from vidsr.inference.skipping import Skipper, Tally
+from vidsr.inference.skipping import Skipper
+from vidsr.inference.tally import Tally
 from vidsr.inference.tiling import Tile, least_tile, plan_tiles, upscale_tiled
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from vidsr.errors import UsageError
 from vidsr.inference.backend import Backend
 from vidsr.inference.processor import multiplies_bytes
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ def agree(abilities: Mapping[str, Ability], *, allow_mixed: bool) -> Ability:
 
 def _hardware(device: torch.device) -> str:
     """What tells devices apart whose results may differ in the last bit."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     # Libraries choose their kernels by the width of the vectors, and 8-bit sums are added up in another

@@ -34,10 +34,10 @@ from vidsr.pipelines.far_worker import FarWorker, Finished, Introduction
 from vidsr.pipelines.ledger import Ledger
 from vidsr.pipelines.luggage import Luggage
 from vidsr.pipelines.manner import Manner, Material, choose_common
+from vidsr.pipelines.orders import BackendOpener, Orders
 from vidsr.pipelines.places import find_places
 from vidsr.pipelines.resume import software
 from vidsr.pipelines.segment import Reader, Segment
-from vidsr.pipelines.worker import BackendOpener, Orders
 from vidsr.progress import Notice, Progress
 from vidsr.video.cutting import cut_excerpt
 from vidsr.video.job import Job

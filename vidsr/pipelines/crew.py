@@ -16,9 +16,9 @@ from vidsr.models.weights import Weights
 from vidsr.pipelines.ability import Ability
 from vidsr.pipelines.ledger import Ledger
 from vidsr.pipelines.manner import Manner, Material
+from vidsr.pipelines.orders import BackendOpener, Orders
 from vidsr.pipelines.segment import Reader, Segment
 from vidsr.pipelines.upscale_plan import writes_pictures
-from vidsr.pipelines.worker import BackendOpener, Orders, Worker
 from vidsr.progress import Progress
 from vidsr.video.job import Job
 from vidsr.video.sequences import is_sequence
@@ -74,6 +74,8 @@ def call_crew(
         from vidsr.pipelines.devices import DeviceCrew
 
         return DeviceCrew(weights, config, progress, opener)
+    from vidsr.pipelines.worker import Worker
+
     return Worker(opener(weights, config, progress))
 
 

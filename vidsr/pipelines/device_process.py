@@ -15,13 +15,14 @@ import torch
 
 from vidsr.config import UpscaleConfig
 from vidsr.errors import BackendUnavailable
-from vidsr.inference.skipping import Tally
+from vidsr.inference.tally import Tally
 from vidsr.models.weights import Weights
 from vidsr.pipelines.ability import Ability
 from vidsr.pipelines.ledger import new_clocks
 from vidsr.pipelines.manner import Material
+from vidsr.pipelines.orders import BackendOpener, Orders
 from vidsr.pipelines.segment import Reader, Segment
-from vidsr.pipelines.worker import BackendOpener, Orders, Worker
+from vidsr.pipelines.worker import Worker
 from vidsr.progress import Event
 from vidsr.video.job import draft_path
 

@@ -33,8 +33,8 @@ from vidsr.pipelines.device_process import (
 )
 from vidsr.pipelines.ledger import Ledger
 from vidsr.pipelines.manner import Manner, Material, choose_common
+from vidsr.pipelines.orders import BackendOpener, Orders
 from vidsr.pipelines.segment import Reader, Segment
-from vidsr.pipelines.worker import BackendOpener, Orders
 from vidsr.progress import Notice, Progress
 from vidsr.video.job import Job
 

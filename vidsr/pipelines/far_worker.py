@@ -13,14 +13,15 @@ import torch
 
 from vidsr.config import UpscaleConfig
 from vidsr.errors import OutputError
-from vidsr.inference.skipping import Tally
+from vidsr.inference.tally import Tally
 from vidsr.pipelines.ability import Ability
 from vidsr.pipelines.ledger import new_clocks
 from vidsr.pipelines.luggage import Luggage
 from vidsr.pipelines.manner import Manner, Material
+from vidsr.pipelines.orders import BackendOpener, Orders
 from vidsr.pipelines.resume import software
 from vidsr.pipelines.segment import Segment
-from vidsr.pipelines.worker import BackendOpener, Orders, Worker
+from vidsr.pipelines.worker import Worker
 from vidsr.progress import Event, Notice
 from vidsr.video.excerpt import Excerpt
 from vidsr.video.reader import VideoReader

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from vidsr.inference.skipping import Tally
+from vidsr.inference.tally import Tally
 from vidsr.pipelines.segment import Segment
 from vidsr.pipelines.stages import StageClock, slowest
 from vidsr.progress import Advanced, Progress

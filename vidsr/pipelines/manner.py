@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from vidsr.config import UpscaleConfig
 from vidsr.errors import BackendUnavailable, JobError
 from vidsr.frames import ColorSpec
 from vidsr.inference.backend import Backend, Tunable
-from vidsr.inference.memory import free_bytes
-from vidsr.inference.upscaler import WorkPlan, plan_work
+
+if TYPE_CHECKING:
+    from vidsr.inference.upscaler import WorkPlan
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ class Manner:
     @property
     def work(self) -> WorkPlan:
         """How much goes through the network at once."""
+        from vidsr.inference.upscaler import WorkPlan
+
         return WorkPlan(self.batch, self.tile)
 
     def to_json(self) -> dict[str, Any]:
@@ -51,6 +52,11 @@ class Manner:
 
 def choose(backend: Backend, config: UpscaleConfig, material: Material) -> Manner:
     """What a backend finds best for these frames, with the memory that is free now."""
+    import torch
+
+    from vidsr.inference.memory import free_bytes
+    from vidsr.inference.upscaler import plan_work
+
     free = free_bytes(backend.device)
     work = plan_work(material.size, backend, free, config.batch, config.tile)
     call = work.usual_call(material.size, material.source, material.target)
@@ -71,6 +77,8 @@ def choose_common(manners: Sequence[Manner], *, mixed: bool) -> Manner:
 
 def compute_as_chosen(manner: Manner, backend: Backend, material: Material) -> None:
     """Make this process compute as was chosen. Raises BackendUnavailable where it cannot."""
+    import torch
+
     torch.set_num_threads(manner.torch_threads)
     if isinstance(backend, Tunable):
         call = manner.work.usual_call(material.size, material.source, material.target)

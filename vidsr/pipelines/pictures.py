@@ -16,12 +16,12 @@ from vidsr.pipelines.ability import ability_of
 from vidsr.pipelines.geometry import plan_geometry
 from vidsr.pipelines.manner import Manner, Material, choose, compute_job
 from vidsr.pipelines.model_choice import choose_weights
+from vidsr.pipelines.orders import BackendOpener
 from vidsr.pipelines.report import UpscaleReport, provenance
 from vidsr.pipelines.resume import open_job, software
 from vidsr.pipelines.score_report import Moment, ScoreReport
 from vidsr.pipelines.segment import QUEUE_BYTES, Reader
 from vidsr.pipelines.stages import StageClock, run_stages, slowest
-from vidsr.pipelines.worker import BackendOpener
 from vidsr.plain import plain
 from vidsr.progress import Advanced, Finished, Notice, Progress, Started
 from vidsr.video.faithfulness import comparable, score

@@ -16,7 +16,7 @@ from vidsr.config import PIPE, UpscaleConfig
 from vidsr.errors import UsageError
 from vidsr.frames import VideoInfo
 from vidsr.inference.backend import Backend
-from vidsr.inference.skipping import Tally
+from vidsr.inference.tally import Tally
 from vidsr.inference.upscaler import Upscaler
 from vidsr.models.weights import Weights
 from vidsr.pipelines.ability import ability_of

@@ -26,8 +26,6 @@ from vidsr.video.color import to_rgb
 from vidsr.video.resample import resize_weights
 from vidsr.video.stills import write_still
 
-PREVIEW_NAME = "preview.png"
-
 LEAST_S = 1.5
 """Seconds between two pictures, at least."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from vidsr.config import UpscaleConfig
 from vidsr.errors import OutputError, UsageError
 from vidsr.frames import VideoInfo
-from vidsr.inference.skipping import Tally
+from vidsr.inference.tally import Tally
 from vidsr.models.weights import Weights
 from vidsr.pipelines.ability import Ability
 from vidsr.pipelines.score_report import ScoreReport

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-import torch
-
 from vidsr.config import UpscaleConfig
 from vidsr.models.weights import Weights
 from vidsr.pipelines.ability import Ability
@@ -67,6 +65,8 @@ def open_job(
 
 def software(runtime: str) -> dict[str, str]:
     """Versions of all that decides the frames; `runtime` is the backend's."""
+    import torch
+
     return {
         "vidsr": version("vidsr-cli"),
         "torch": torch.__version__,

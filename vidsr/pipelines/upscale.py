@@ -10,14 +10,11 @@ from itertools import groupby
 from vidsr.config import PIPE, UpscaleConfig
 from vidsr.errors import InputError, OutputError, UsageError
 from vidsr.inference.backend import open_backend
-from vidsr.pipelines.capture import upscale_from_pipe
 from vidsr.pipelines.crew import Crew, call_crew, check_crew
 from vidsr.pipelines.ledger import Ledger
 from vidsr.pipelines.manner import Manner, Material
 from vidsr.pipelines.model_choice import learn_from
-from vidsr.pipelines.pictures import upscale_to_pictures
-from vidsr.pipelines.pipe import upscale_to_pipe
-from vidsr.pipelines.preview import PREVIEW_NAME
+from vidsr.pipelines.orders import BackendOpener, Orders
 from vidsr.pipelines.report import UpscaleReport, check_report_path, provenance, write_report
 from vidsr.pipelines.resume import open_job, software
 from vidsr.pipelines.score_report import ScoreReport
@@ -30,11 +27,10 @@ from vidsr.pipelines.upscale_plan import (
     plan_upscale,
     writes_pictures,
 )
-from vidsr.pipelines.worker import BackendOpener, Orders
 from vidsr.plain import plain
 from vidsr.progress import Finished, Notes, Notice, Progress, Started, silent
 from vidsr.video.durable import put_in_place
-from vidsr.video.job import Job
+from vidsr.video.job import PREVIEW_NAME, Job
 from vidsr.video.proof import prove
 from vidsr.video.provenance import history, made_by, provenance_tags
 from vidsr.video.remux import join
@@ -66,12 +62,18 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
     if config.preview and (PIPE in (config.input, config.output) or writes_pictures(config.output)):
         raise UsageError("--preview is for videos in files; pipes and pictures show all there is to see")
     if config.output == PIPE:
+        from vidsr.pipelines.pipe import upscale_to_pipe
+
         return upscale_to_pipe(config, progress, opener)
     if config.input == PIPE:
+        from vidsr.pipelines.capture import upscale_from_pipe
+
         return upscale_from_pipe(config, progress, opener)
     began = time.perf_counter()
     with open_reader(config) as reader:
         if writes_pictures(config.output):
+            from vidsr.pipelines.pictures import upscale_to_pictures
+
             return upscale_to_pictures(config, reader, progress, opener)
         plan = plan_upscale(config, reader)
         for text in plan.notices:

@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from vidsr.config import UpscaleConfig
-from vidsr.frames import VideoInfo
 from vidsr.inference.backend import Backend
-from vidsr.inference.skipping import Tally
+from vidsr.inference.tally import Tally
 from vidsr.inference.upscaler import Upscaler
-from vidsr.models.weights import Weights
 from vidsr.pipelines.ability import ability_of
 from vidsr.pipelines.ledger import Clocks, Ledger
 from vidsr.pipelines.manner import Manner, Material, choose, compute_job
+from vidsr.pipelines.orders import Orders
 from vidsr.pipelines.preview import Preview
 from vidsr.pipelines.segment import Reader, Segment, upscale_segments
-from vidsr.progress import Progress
-from vidsr.video.encoders import Encoding
 from vidsr.video.job import Job
-from vidsr.video.retime import ConstantRate
-
-BackendOpener = Callable[[Weights, UpscaleConfig, Progress], Backend]
-
-
-@dataclass(frozen=True)
-class Orders:
-    """What holds for every segment of a job, whoever does it."""
-
-    output: VideoInfo  # of the enlarged video
-    encoding: Encoding
-    rate: ConstantRate | None  # where a constant rate was asked for
-    material: Material
-    manner: Manner
-    skip: bool  # leave out what the frame before already decides
-    score: bool  # measure how faithful the frames are
-    preview: Path | None = None  # where the newest frame is shown, if it is
 
 
 class Worker:

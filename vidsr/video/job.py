@@ -38,6 +38,7 @@ JOB_SUFFIX = ".vidsr"
 MANIFEST_NAME = "job.json"
 MANIFEST_FORMAT = 1
 PROVEN_NAME = "proven"
+PREVIEW_NAME = "preview.png"
 _OWN_NAME = re.compile(
     r"(job\.json|proven|\d{6}(\.\d+)?\.(json|nut|mov|mkv)|preview(\.\d+)?\.png)(\.part)?"
     r"|joined\..*|streams\.(nut|mkv)"
