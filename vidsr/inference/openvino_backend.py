@@ -38,11 +38,12 @@ STREAMS = 2
 """Small frames computed at once, each by its share of the threads: threads that work on one small frame
 wait for each other at every layer, 41 CPU ms instead of 35 for 320x180 with `srgan-fast`."""
 
-CALLS = STREAMS + 1
-"""Small frames asked for at once: while two are in the network, a third is in the colour conversion."""
+STREAM_BYTES = 96 << 20
+"""Working memory of a frame up to which another is computed beside it: 320x180 with `srgan-fast` x4, but
+not with `srgan-lite` x4, whose job would be an eighth faster and take 700 MB and more."""
 
 SMALL_PX = 1 << 18
-"""LR pixels up to which a frame is small: a stream's memory grows with it, what is won does not."""
+"""LR pixels up to which one frame is in the network while another is in the colour conversion."""
 
 TRIAL_SHAPE = torch.Size((1, 96, 96, 3))
 TRIALS = 5
@@ -113,7 +114,7 @@ class OpenvinoBackend:
         }
         self._shapes: OrderedDict[tuple[Any, ...], _Shape] = OrderedDict()
         self._lock = threading.Lock()
-        self._streams = 1
+        self._abreast = False
         self._closed = False
 
     def _choose(
@@ -165,16 +166,21 @@ class OpenvinoBackend:
 
     def calls_at_once(self, pixels: int) -> int:
         """How many calls of so many LR pixels each are worth making at once."""
-        return CALLS if pixels <= SMALL_PX and self._threads > 1 else 1
+        if self._threads == 1 or pixels > SMALL_PX:
+            return 1
+        return self._streams(pixels) + 1  # the last one is in the colour conversion
+
+    def _streams(self, pixels: int) -> int:
+        return STREAMS if pixels * self.bytes_per_pixel <= STREAM_BYTES else 1
 
     @contextmanager
     def abreast(self) -> Iterator[None]:
         """Within it calls come from several threads at once, of small frames."""
-        self._streams = STREAMS
+        self._abreast = True
         try:
             yield
         finally:
-            self._streams = 1
+            self._abreast = False
 
     @contextmanager
     def _request(self, pixels: Tensor) -> Iterator[openvino.InferRequest]:
@@ -190,12 +196,13 @@ class OpenvinoBackend:
 
     def _shape(self, pixels: Tensor) -> _Shape:
         """The compiled graph for this shape and type."""
-        key = (pixels.dtype, pixels.shape, self._streams)
+        streams = self._streams(pixels.shape[:3].numel()) if self._abreast else 1
+        key = (pixels.dtype, pixels.shape, streams)
         if key not in self._shapes:
             while len(self._shapes) >= SHAPES_KEPT:
                 self._shapes.popitem(last=False)
             hint = "bf16" if self.precision == "bf16" else "f32"
-            graph = self._compile(self._graphs[pixels.dtype], pixels.shape, self._streams, hint)
+            graph = self._compile(self._graphs[pixels.dtype], pixels.shape, streams, hint)
             self._shapes[key] = _Shape(graph, [])
         self._shapes.move_to_end(key)
         return self._shapes[key]
