@@ -150,6 +150,8 @@ def test_fine_tuning_keeps_the_shape_of_the_weights_given(config: TrainConfig) -
         replace(config, stage="adversarial", init=str(first.weights), output=output, channels=16)
     )
     before, after = load_file(first.weights), load_file(tuned.weights)
+    settings = json.loads(read_header(tuned.weights)["settings"])
+    assert settings["init"] == first.weights.name  # weights are handed on: no folders in them
     assert {name: t.shape for name, t in before.items()} == {name: t.shape for name, t in after.items()}
     assert any(not torch.equal(before[name], after[name]) for name in before)
 

@@ -117,6 +117,11 @@ class RunFolder:
         """What must stay the same over a run, as plain values."""
         return _plain({f.name: getattr(self.config, f.name) for f in dataclasses.fields(TrainConfig)})
 
+    def _published(self) -> dict[str, Any]:
+        """The settings as others may see them: weights are handed on, folders are not for them."""
+        init = self.config.init
+        return {**self.settings(), "init": str(None) if init is None else Path(init).name}
+
     def save(self, state: TrainState, journal: Journal) -> None:
         """Replace the checkpoint."""
         if self.world.leads:
@@ -142,7 +147,7 @@ class RunFolder:
                 "stages": json.dumps({state.stage: under_way, **journal.finished}),
                 "scores": json.dumps(dict(scores)),
                 "baselines": json.dumps(journal.baselines),
-                "settings": json.dumps(self.settings()),
+                "settings": json.dumps(self._published()),
                 "hardware": hardware(state.device),
             },
         )
