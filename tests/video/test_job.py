@@ -104,6 +104,10 @@ def test_the_folder_lies_beside_the_output(output: Path) -> None:
         ({"settings": {"scale": 4, "fps": "25", "tile": None}}, "settings.fps none -> 25"),
         ({"weights_sha256": "cc"}, "weights_sha256 bb -> cc"),
         ({"backend": "cuda fp16"}, "backend cpu fp32 -> cuda fp16"),
+        (
+            {"backend": "openvino 2026.4.1, calibration 39ab" + "e" * 20},
+            "backend cpu fp32 -> openvino 202...",
+        ),
         ({"segments": ((0, None),)}, "segments 2 of them -> 1 of them"),
     ],
 )
@@ -118,6 +122,15 @@ def test_other_settings_are_refused_by_name(output: Path, change: dict[str, obje
     assert "\n" not in message
     with Job.open(output, IDENTITY) as job:
         assert job.resumed, "a refusal must not spoil the job"
+
+
+def test_long_values_are_told_from_where_they_differ(output: Path) -> None:
+    runtime = "openvino 2026.4.1, calibration "
+    first = replace(IDENTITY, backend=runtime + "39ab" + "e" * 20)
+    Job.open(output, first).__exit__(None, None, None)
+    with pytest.raises(JobError) as caught:
+        Job.open(output, replace(first, backend=runtime + "51cd"))
+    assert "(backend ...ion 39abeeee... -> ...ion 51cd)" in str(caught.value)
 
 
 def test_another_input_is_refused(output: Path) -> None:

@@ -46,6 +46,7 @@ _OWN_NAME = re.compile(
 """What a job writes; `joined` with the output's ending is the pipeline's output before its rename."""
 _PASSING_NAME = re.compile(r".*\.part|(\d{6}|preview)\.\d+\..*|joined\..*|proven")
 """What no later run needs."""
+_SHORT = 12  # letters of a long value in a message
 _SAMPLE_BYTES = 1 << 20
 
 
@@ -317,7 +318,7 @@ def _load(path: Path) -> dict[str, Any] | None:
 
 def _refuse_other(folder: Path, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
     changes = [
-        f"{key} {_told(before)} -> {_told(now)}"
+        f"{key} {_told(before, now)}"
         for part in ours
         for key, before, now in _differences(theirs.get(part), ours[part], part)
     ]
@@ -346,12 +347,26 @@ def _differences(before: Any, now: Any, name: str) -> Iterator[tuple[str, Any, A
         yield name, before, now
 
 
-def _told(value: Any) -> str:
-    """A value short enough for a message."""
+def _told(before: Any, now: Any) -> str:
+    """What became of a value, short enough for a message, from where the two begin to differ."""
+    old, new = _text(before), _text(now)
+    letters = enumerate(zip(old, new, strict=False))
+    common = next((place for place, (one, other) in letters if one != other), 0)
+    start = common - 4 if common >= _SHORT else 0
+    return f"{_cut(old, start)} -> {_cut(new, start)}"
+
+
+def _text(value: Any) -> str:
     if isinstance(value, list):
         return f"{len(value)} of them"
-    text = "none" if value is None else str(value)
-    return text if len(text) <= 24 else text[:12] + "..."
+    return "none" if value is None else str(value)
+
+
+def _cut(text: str, start: int) -> str:
+    if len(text) <= 2 * _SHORT:
+        return text
+    end = start + _SHORT
+    return "..." * (start > 0) + text[start:end] + "..." * (end < len(text))
 
 
 def _is_whole(path: Path, record: SegmentRecord) -> bool:
