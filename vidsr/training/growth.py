@@ -16,24 +16,18 @@ from vidsr.errors import UsageError
 from vidsr.models.generator import LEAKY_SLOPE, Generator, ResidualBlock, fold_batch_norm
 from vidsr.models.generator_config import GeneratorConfig
 
-QUIET = 0.1
-"""What the last convolution of each residual branch is multiplied by at the start, after X. Wang et
-al., ESRGAN (arXiv:1809.00219), section 3.2: without batch norm, sums of many branches begin too loud."""
 
+def grow(small: Generator, large: Generator) -> None:
+    """Let a fresh generator begin with the output of a smaller one, up to rounding.
 
-def grow(small: Generator, config: GeneratorConfig, seed: int) -> Generator:
-    """A generator of shape `config` with the output of `small`, up to rounding.
-
-    Grows in blocks, channels and kernels, from a single shuffle to the staged form, and from fixed
-    slopes to learned ones. Raises UsageError where the shape has no room for it, or is of another kind.
+    `large` may have more blocks, channels and larger kernels, the staged form instead of a single
+    shuffle, and learned slopes instead of fixed ones. Raises UsageError where it has no room for what
+    `small` does, or is of another kind.
     """
     small = fold_batch_norm(small)
-    _check(small.config, config)
-    torch.manual_seed(seed)
-    large = Generator(config)
+    _check(small.config, large.config)
     with torch.no_grad():
         _Growth(small, large).run()
-    return large.train(small.training)
 
 
 class _Growth:
@@ -58,7 +52,6 @@ class _Growth:
         _take_slope(small.head_act, large.head_act)
         for index, block in enumerate(large.body):
             assert isinstance(block, ResidualBlock)
-            block.conv2.weight.mul_(QUIET)
             for row in range(self.kept):
                 _clear(block.conv2, row)
             if index < small.config.blocks:
@@ -101,22 +94,19 @@ class _Growth:
             assert isinstance(conv, nn.Conv2d)
             after = scale // (2 * before)  # sub-pixels a side that are still in channels, behind it
             pixels = 3 * after**2
-            for sign, first in ((1.0, 0), (-1.0, pixels)):
-                for pixel in range(pixels):
-                    colour, sub_y, sub_x = pixel // after**2, pixel // after % after, pixel % after
-                    for y in range(2):
-                        for x in range(2):
-                            row = 4 * (first + pixel) + 2 * y + x
-                            # Its place among the channels of this stage's input, or of the small tail.
-                            place = colour * (2 * after) ** 2
-                            place += (y * after + sub_y) * 2 * after + x * after + sub_x
-                            _clear(conv, row)
-                            if stage == 0:
-                                self._write_tail(conv, row, place, sign)
-                            else:
-                                gain = sign / (1 + slope)
-                                _tap(conv, row, place, gain)
-                                _tap(conv, row, place + 4 * pixels, -gain)
+            for row in range(8 * pixels):  # two channels a pixel, four rows a channel
+                channel, y, x = row // 4, row % 4 // 2, row % 2
+                sign, pixel = (1.0, channel) if channel < pixels else (-1.0, channel - pixels)
+                colour, sub_y, sub_x = pixel // after**2, pixel // after % after, pixel % after
+                # Its place among the channels of this stage's input, or of the small tail.
+                place = (2 * after * colour + y * after + sub_y) * 2 * after + x * after + sub_x
+                _clear(conv, row)
+                if stage == 0:
+                    self._write_tail(conv, row, place, sign)
+                else:
+                    gain = sign / (1 + slope)
+                    _tap(conv, row, place, gain)
+                    _tap(conv, row, place + 4 * pixels, -gain)
             slope = _slope(large.upsample[3 * stage + 2])
             before *= 2
         for colour in range(3):

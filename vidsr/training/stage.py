@@ -19,7 +19,7 @@ from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.vgg import load_vgg
 from vidsr.models.weights import find_weights, load_generator
 from vidsr.training.gan_step import StageName, TrainState, make_scaler
-from vidsr.training.growth import QUIET, grow
+from vidsr.training.growth import grow
 from vidsr.training.losses import PIXEL_LOSSES, Losses
 from vidsr.training.precision import to_channels_last
 from vidsr.training.schedule import Schedule
@@ -28,29 +28,29 @@ BETAS = (0.9, 0.999)
 """Adam's decays, as in arXiv:1609.04802, section 3.2."""
 
 
+QUIET = 0.1
+"""What the last convolution of each residual branch is multiplied by at the start, after X. Wang et
+al., ESRGAN (arXiv:1809.00219), section 3.2: without batch norm, sums of many branches begin too loud."""
+
+
 def new_generator(config: TrainConfig) -> Generator:
     """The generator that training begins from: that of `--init`, as it is or grown, else a fresh one."""
-    if config.init is not None:
-        given = load_generator(find_weights(config.init, config.scale), torch.device("cpu"))
-        if given.config.scale != config.scale:
-            raise UsageError(
-                f"{config.init} enlarges by {given.config.scale}, but --scale is {config.scale}"
-            )
-        if config.grow:
-            given = grow(given, _shape(config), config.seed)
+    if config.init is None:
+        return _fresh_generator(config)
+    given = load_generator(find_weights(config.init, config.scale), torch.device("cpu"))
+    if given.config.scale != config.scale:
+        raise UsageError(
+            f"{config.init} enlarges by {given.config.scale}, but --scale is {config.scale}"
+        )
+    if not config.grow:
         return given.requires_grad_(True).train()
-    torch.manual_seed(config.seed)
-    generator = Generator(_shape(config))
-    with torch.no_grad():
-        generator.tail.weight.mul_(QUIET)
-        for block in generator.body:
-            if isinstance(block, ResidualBlock):
-                block.conv2.weight.mul_(QUIET)
-    return generator
+    large = _fresh_generator(config)
+    grow(given, large)
+    return large
 
 
-def _shape(config: TrainConfig) -> GeneratorConfig:
-    """The shape that preset and options ask for."""
+def _fresh_generator(config: TrainConfig) -> Generator:
+    """A generator that knows nothing, of the shape that preset and options ask for."""
     recipe = config.recipe
     shape: dict[str, Any] = {
         "blocks": recipe.blocks,
@@ -62,7 +62,14 @@ def _shape(config: TrainConfig) -> GeneratorConfig:
         "upsampler": recipe.upsampler,
         "input_skip": recipe.input_skip,
     }
-    return GeneratorConfig(scale=config.scale, **shape)
+    torch.manual_seed(config.seed)
+    generator = Generator(GeneratorConfig(scale=config.scale, **shape))
+    with torch.no_grad():
+        generator.tail.weight.mul_(QUIET)
+        for block in generator.body:
+            if isinstance(block, ResidualBlock):
+                block.conv2.weight.mul_(QUIET)
+    return generator
 
 
 def begin_stage(
