@@ -160,7 +160,8 @@ class OpenvinoBackend:
         except (RuntimeError, MemoryError) as error:
             if not _lacks_memory(error):
                 raise
-            self._shapes.clear()
+            with self._lock:  # another call may be looking its shape up
+                self._shapes.clear()
             raise OutOfMemory(f"{self.name}: {len(lr)} frames at once do not fit") from error
         return sr.to(lr.dtype)
 

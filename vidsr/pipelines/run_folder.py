@@ -119,8 +119,8 @@ class RunFolder:
 
     def _published(self) -> dict[str, Any]:
         """The settings as others may see them: weights are handed on, folders are not for them."""
-        init = self.config.init
-        return {**self.settings(), "init": str(None) if init is None else Path(init).name}
+        settings = self.settings()
+        return {**settings, "init": Path(settings["init"]).name}
 
     def save(self, state: TrainState, journal: Journal) -> None:
         """Replace the checkpoint."""

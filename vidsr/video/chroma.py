@@ -137,9 +137,8 @@ def _halve(x: Tensor, dim: int, phase: Phase) -> Tensor:
         right = _extended(missed, dim, 1, n - odd.shape[dim])
         return right.narrow(dim, 0, n).add(right.narrow(dim, 1, n)).mul_(0.25).add_(even)
     length = x.shape[dim]
-    inner = (
-        length - 4
-    ) // 2  # outputs that read nothing beyond the ends; the first of all reads a mirror
+    # Outputs that read nothing beyond the ends; the first of all reads a mirror.
+    inner = (length - 4) // 2
     if inner < 1:
         return _six_taps(_mirrored(x, dim, 2, 2 + length % 2), dim)
     # The ends alone are copied: a copy of all takes as long as the filter.
