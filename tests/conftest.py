@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.warm import VIDSR, Command, Vidsr, warm_python
+from vidsr.cores import use_threads
 
 # Small tensors gain nothing from a second thread, and on a busy machine lose much to it.
 torch.set_num_threads(1)
@@ -24,6 +25,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIDSR_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def own_threads() -> Iterator[None]:
+    """What a test says about this process's threads holds until its end."""
+    before = torch.get_num_threads()
+    yield
+    use_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ def frame_numbers(batch: FrameBatch) -> list[int]:
     """The numbers of the frames of a batch, by the conversion its own ColorSpec states."""
     color = batch.color
     top = (1 << color.depth) - 1
-    planes = [plane.numpy().astype(np.float64) for plane in batch.planes[:3]]
+    planes = [plane.astype(np.float64) for plane in batch.arrays().planes[:3]]
     if color.matrix == "rgb":
         return [frame_number(np.stack(p, axis=-1) * 255 / top) for p in zip(*planes, strict=True)]
     if color.matrix == "gray":

@@ -24,6 +24,7 @@ FLOORS = {
     "page_config": 1,
     "recipes": 1,
     "crews": 1,
+    "arrays": 1,
     "frames": 1,
     "errors": 1,
     "progress": 1,
@@ -38,6 +39,7 @@ SAME_FLOOR = {
     ("config", "recipes"),
     ("config", "crews"),
     ("page_config", "config"),
+    ("frames", "arrays"),
 } | {(room, "errors") for room, floor in FLOORS.items() if floor == 1}
 
 FENCES = {

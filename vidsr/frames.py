@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import numpy as np
+
+from vidsr.arrays import Array, namespace, to_host
 
 Matrix = Literal["rgb", "bt601", "bt709", "bt2020", "smpte240m", "fcc", "gray"]
 Range = Literal["limited", "full"]
@@ -78,10 +79,10 @@ class FrameBatch:
 
     Planes are Y, U, V (or R, G, B; or gray), then alpha where the colour says so: uint8 for 8-bit
     video, uint16 (value in the low bits) for deeper, shaped (N, H, W), chroma (N, ceil(H/sub_v),
-    ceil(W/sub_h)).
+    ceil(W/sub_h)). They are NumPy's arrays on the host, and tensors where PyTorch computes.
     """
 
-    planes: tuple[Tensor, ...]
+    planes: tuple[Array, ...]
     color: ColorSpec
     pts: tuple[int, ...]  # presentation times in ticks of time_base, strictly rising
     time_base: Fraction  # seconds per tick
@@ -108,7 +109,18 @@ class FrameBatch:
     @property
     def nbytes(self) -> int:
         """Bytes held by the planes."""
-        return sum(plane.numel() * plane.element_size() for plane in self.planes)
+        return sum(int(plane.nbytes) for plane in self.planes)
+
+    def arrays(self) -> FrameBatch:
+        """The same with NumPy's arrays; they share this one's memory where it is the host's."""
+        return replace(self, planes=tuple(map(to_host, self.planes)))
+
+    def tensors(self) -> FrameBatch:
+        """The same with PyTorch's tensors; they share this one's memory."""
+        from torch import from_numpy
+
+        planes = (from_numpy(plane) if isinstance(plane, np.ndarray) else plane for plane in self.planes)
+        return replace(self, planes=tuple(planes))
 
     def split(self, size: int) -> Iterator[FrameBatch]:
         """Cut into batches of at most `size` frames that share this one's memory."""
@@ -122,6 +134,6 @@ class FrameBatch:
             )
 
 
-def upright(pictures: Tensor, rotation: int) -> Tensor:
+def upright(pictures: Array, rotation: int) -> Array:
     """Pictures (N, H, W, ...) turned as players turn them: `VideoInfo.rotation`, by right angles."""
-    return pictures.rot90(round(rotation / 90) % 4, (1, 2))
+    return namespace(pictures).rot90(pictures, round(rotation / 90) % 4, (1, 2))

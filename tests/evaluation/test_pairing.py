@@ -3,8 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
+import numpy as np
 import pytest
-import torch
 
 from vidsr.evaluation.pairing import pair_by_time, tolerance
 from vidsr.frames import ColorSpec, FrameBatch
@@ -16,7 +16,7 @@ def video(pts: list[int], tick: Fraction, size: int = 3) -> Iterator[FrameBatch]
     """Batches of one-pixel frames that hold their pts."""
     for start in range(0, len(pts), size):
         part = pts[start : start + size]
-        plane = (torch.tensor(part) % 256).to(torch.uint8).view(-1, 1, 1)
+        plane = (np.array(part) % 256).astype(np.uint8).reshape(-1, 1, 1)
         yield FrameBatch((plane,), GRAY, tuple(part), tick)
 
 
@@ -63,8 +63,8 @@ def test_an_empty_side(one: list[int], other: list[int]) -> None:
 
 def test_frames_keep_their_pictures() -> None:
     pairs = list(pair_by_time(video([5, 6, 7], SAME[0]), video([6], SAME[1]), Fraction(0)))
-    assert [int(p.reference.planes[0]) for p in pairs if p.reference is not None] == [5, 6, 7]
-    assert pairs[1].distorted is not None and int(pairs[1].distorted.planes[0]) == 6
+    assert [p.reference.planes[0].item() for p in pairs if p.reference is not None] == [5, 6, 7]
+    assert pairs[1].distorted is not None and pairs[1].distorted.planes[0].item() == 6
 
 
 def test_reads_no_further_than_it_must() -> None:
@@ -73,7 +73,7 @@ def test_reads_no_further_than_it_must() -> None:
     def endless(tick: Fraction) -> Iterator[FrameBatch]:
         for i in range(10**9):
             read.append(i)
-            yield FrameBatch((torch.zeros(1, 1, 1, dtype=torch.uint8),), GRAY, (i,), tick)
+            yield FrameBatch((np.zeros((1, 1, 1), np.uint8),), GRAY, (i,), tick)
 
     pairs = pair_by_time(endless(SAME[0]), endless(SAME[1]), Fraction(0))
     for _ in range(5):

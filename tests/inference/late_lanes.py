@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
-
+from tests.inference.nearest import CPU
+from vidsr.arrays import Device, device_of, to_device, to_host
 from vidsr.inference.lanes import Arrival, Planes
 
 
@@ -20,21 +20,22 @@ class LateArrival:
 
     def wait(self) -> Planes:
         self.log.append("down")
-        return tuple(plane.clone() for plane in self.there)
+        return tuple(to_host(plane).copy() for plane in self.there)
 
 
 class LateLanes:
     """Several slots on the CPU: uploads are copies, downloads happen as late as they may."""
 
-    def __init__(self, slots: int = 3) -> None:
+    def __init__(self, slots: int = 3, device: Device = CPU) -> None:
         self.slots = slots
         self.log: list[str] = []
+        self._device = device
         self._within = False
 
     def up(self, planes: Planes) -> Planes:
         assert self._within, "planes go up on behalf of work"
         self.log.append("up")
-        return tuple(plane.clone() for plane in planes)
+        return tuple(to_device(plane.copy(), self._device) for plane in planes)
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -44,5 +45,5 @@ class LateLanes:
 
     def down(self, planes: Planes) -> Arrival:
         assert self._within, "and down behind it"
-        assert all(plane.device == torch.device("cpu") for plane in planes)
+        assert all(device_of(plane) == self._device for plane in planes)
         return LateArrival(planes, self.log)

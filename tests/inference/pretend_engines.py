@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.inference.nearest import NearestBackend
+from vidsr.arrays import Array
 from vidsr.config import EngineBuild
 from vidsr.errors import BackendUnavailable
 from vidsr.inference.backend import Call
@@ -54,7 +55,7 @@ class TwoWays(NearestBackend):
         self.way = ""
         self._watch = watch
 
-    def __call__(self, lr: Tensor) -> Tensor:
+    def __call__(self, lr: Array) -> Array:
         self._watch()
         return super().__call__(lr)
 

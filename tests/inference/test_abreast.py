@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
-from tests.inference.nearest import NearestBackend
+from tests.inference.nearest import CPU, NearestBackend
 from tests.inference.test_skipping import EQUAL, PARTIAL, YUV, assert_same, batches, run, screen
+from tests.video.kinds import Kind, both_kinds
+from vidsr.arrays import Array, Device
 from vidsr.errors import OutOfMemory, VidsrError
 from vidsr.frames import FrameBatch
 from vidsr.inference.upscaler import Upscaler, WorkPlan
@@ -26,8 +27,8 @@ class Crowd(NearestBackend):
 
     small_px = 1 << 20
 
-    def __init__(self, most_pixels: int | None = None) -> None:
-        super().__init__(2, most_pixels=most_pixels)
+    def __init__(self, most_pixels: int | None = None, device: Device = CPU) -> None:
+        super().__init__(2, most_pixels=most_pixels, device=device)
         self.together = 0  # most calls at once
         self._inside = 0
         self._turn = 0
@@ -45,7 +46,7 @@ class Crowd(NearestBackend):
         yield
         self._invited = False
 
-    def __call__(self, lr: Tensor) -> Tensor:
+    def __call__(self, lr: Array) -> Array:
         """Repeat pixels, every third call the slowest."""
         with self._lock:
             self._inside += 1
@@ -67,11 +68,13 @@ def several() -> list[FrameBatch]:
     return batches([*frames, *([*frame] for frame in frames[::-1])], YUV, 1)
 
 
+@both_kinds
 @pytest.mark.parametrize("skip", [False, True])
-def test_frames_come_in_their_order_and_as_alone(skip: bool) -> None:
+def test_frames_come_in_their_order_and_as_alone(skip: bool, kind: Kind) -> None:
     parts = several()
-    everything = run(Upscaler(NearestBackend(2), WorkPlan(1, None), YUV), parts)
-    backend = Crowd()
+    nearest = NearestBackend(2, device=kind.device)
+    everything = run(Upscaler(nearest, WorkPlan(1, None), YUV), parts)
+    backend = Crowd(device=kind.device)
     upscaler = Upscaler(backend, WorkPlan(1, None), YUV, skip=skip)
     out = list(upscaler.stream(parts))
     assert [batch.pts for batch in out] == [batch.pts for batch in parts]
@@ -79,7 +82,7 @@ def test_frames_come_in_their_order_and_as_alone(skip: bool) -> None:
     assert 1 < backend.together <= CALLS
     assert upscaler.tally.frames == len(parts)
     if skip:
-        alone = Upscaler(NearestBackend(2), WorkPlan(1, None), YUV, skip=True)
+        alone = Upscaler(nearest, WorkPlan(1, None), YUV, skip=True)
         run(alone, parts)
         # The shares of the frames were added up in another order.
         network = pytest.approx(upscaler.tally.network)
@@ -112,18 +115,17 @@ def test_a_lack_of_memory_is_answered_by_each_with_smaller_tiles(skip: bool) -> 
 
 def test_an_error_comes_in_the_place_of_its_frame() -> None:
     class Failing(Crowd):
-        def __call__(self, lr: Tensor) -> Tensor:
+        def __call__(self, lr: Array) -> Array:
             sr = super().__call__(lr)
             if bool((lr == 255).all()):
                 raise VidsrError("too bright")
             return sr
 
     dark, bright = (
-        [torch.full((40, 40), luma, dtype=torch.uint8)]
-        + [torch.full((20, 20), 128, dtype=torch.uint8)] * 2
+        [np.full((40, 40), luma, np.uint8)] + [np.full((20, 20), 128, np.uint8)] * 2
         for luma in (30, 235)
     )
-    half = [plane.clone() for plane in dark]
+    half = [plane.copy() for plane in dark]
     half[0][:, 20:] = 60
     parts = batches([dark, half, bright, dark, half], YUV, 1)
     for skip in (False, True):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from numpy.typing import NDArray
 
 from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.inference.changes import BLOCK, changed_blocks, same_frame, within
@@ -16,16 +17,19 @@ from vidsr.video.color import to_rgb
 SIZE = (37, 51)  # neither a multiple of anything
 
 
-def grey(color: ColorSpec) -> list[torch.Tensor]:
-    dtype = torch.uint8 if color.depth == 8 else torch.uint16
+Plane = NDArray[Any]
+
+
+def grey(color: ColorSpec) -> list[Plane]:
+    dtype = np.uint8 if color.depth == 8 else np.uint16
     small = SIZE if color.matrix == "rgb" else chroma_size(SIZE, color.subsampling)
     sizes = [SIZE, small, small][: color.channels - color.alpha] + [SIZE] * color.alpha
-    return [torch.full(size, 1 << (color.depth - 1), dtype=torch.int32).to(dtype) for size in sizes]
+    return [np.full(size, 1 << (color.depth - 1), dtype) for size in sizes]
 
 
-def touched(planes: list[torch.Tensor], plane: int, y: int, x: int) -> list[torch.Tensor]:
+def touched(planes: list[Plane], plane: int, y: int, x: int) -> list[Plane]:
     """The same planes with one sample changed."""
-    changed = [each.clone() for each in planes]
+    changed = [each.copy() for each in planes]
     changed[plane][y, x] = 200
     return changed
 
@@ -48,8 +52,10 @@ def test_no_pixel_changes_beyond_the_reach_of_a_changed_sample(name: str) -> Non
     color = COLORS[name]
     before = grey(color)
 
-    def rgb(planes: list[torch.Tensor]) -> torch.Tensor:
-        return to_rgb(FrameBatch(tuple(p[None] for p in planes), color, (0,), Fraction(1, 25)))
+    def rgb(planes: list[Plane]) -> Plane:
+        batch = FrameBatch(tuple(p[None] for p in planes), color, (0,), Fraction(1, 25))
+        pixels: Plane = to_rgb(batch)
+        return pixels
 
     shown = 0
     for plane in range(len(before)):
@@ -58,7 +64,7 @@ def test_no_pixel_changes_beyond_the_reach_of_a_changed_sample(name: str) -> Non
             for x in {0, 1, width // 2, width - 2, width - 1}:
                 after = touched(before, plane, y, x)
                 blocks = within(changed_blocks(before, after, color), chroma_reach(color.subsampling))
-                pixels = (rgb(before) != rgb(after)).any(-1)[0].numpy()
+                pixels = (rgb(before) != rgb(after)).any(-1)[0]
                 allowed = blocks.repeat(BLOCK, 0).repeat(BLOCK, 1)[: SIZE[0], : SIZE[1]]
                 assert not (pixels & ~allowed).any(), (plane, y, x)
                 shown += int(pixels.sum())
@@ -79,7 +85,7 @@ def test_alpha_tells_frames_apart_but_no_network_sees_it() -> None:
     color = ColorSpec(alpha=True)
     before = grey(color)
     after = touched(before, 3, 0, 0)
-    assert same_frame(before, [plane.clone() for plane in before])
+    assert same_frame(before, [plane.copy() for plane in before])
     assert not same_frame(before, after)
     assert not changed_blocks(before, after, color).any()
 

@@ -26,9 +26,9 @@ from vidsr.inference.engine_builder import (
 )
 from vidsr.inference.engine_key import ShapeRange
 from vidsr.inference.engine_monitor import BUILD_TASK, PhaseTree
+from vidsr.inference.memory import working_bytes_per_pixel
 from vidsr.inference.rewrites import Depth, FrameNetwork
 from vidsr.inference.self_check import frames
-from vidsr.inference.torch_backend import working_bytes_per_pixel
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import find_weights, load_generator

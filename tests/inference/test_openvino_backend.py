@@ -6,21 +6,22 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 pytest.importorskip("vidsr.inference.openvino_graph", exc_type=ImportError, reason="no OpenVINO here")
 
 from vidsr.config import UpscaleConfig
+from vidsr.cores import usable_cores, use_threads
 from vidsr.errors import BackendUnavailable
 from vidsr.inference import openvino_backend
-from vidsr.inference.backend import open_backend
+from vidsr.inference.backend import WARM_UP, Call, Expectant, open_backend
 from vidsr.inference.calibration import Calibration, calibration_path
 from vidsr.inference.openvino_backend import OpenvinoBackend
 from vidsr.inference.quantisation import measure_ranges
@@ -59,21 +60,29 @@ def saved(folder: Path, config: GeneratorConfig) -> Weights:
     return find_weights(str(path), config.scale)
 
 
-def picture(height: int = 20, width: int = 26) -> Tensor:
-    return torch.randint(
-        0, 256, (1, height, width, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(2)
-    )
+Floats = NDArray[np.float32]
 
 
-def expected(weights: Weights, lr: Tensor) -> Tensor:
+def picture(height: int = 20, width: int = 26) -> NDArray[np.uint8]:
+    return np.random.default_rng(2).integers(0, 256, (1, height, width, 3), np.uint8)
+
+
+def floats(height: int = 20, width: int = 26) -> Floats:
+    """The same picture in [0, 1]."""
+    return picture(height, width).astype(np.float32) / np.float32(255)
+
+
+def expected(weights: Weights, lr: Floats) -> Floats:
     """What PyTorch makes of (N, h, w, 3) in [0, 1]: the same, enlarged, clamped."""
+    generator = load_generator(weights, torch.device("cpu"))
     with torch.inference_mode():
-        sr: Tensor = load_generator(weights, torch.device("cpu"))(lr.permute(0, 3, 1, 2))
-    return sr.clamp(0, 1).permute(0, 2, 3, 1)
+        sr = generator(torch.from_numpy(lr.transpose(0, 3, 1, 2).copy()))
+    pixels: Floats = sr.clamp(0, 1).permute(0, 2, 3, 1).numpy()
+    return pixels
 
 
 def calibrated(weights: Weights) -> Calibration:
-    lr = (picture(48, 48).permute(0, 3, 1, 2) / 255).contiguous()
+    lr = torch.from_numpy(floats(48, 48)).permute(0, 3, 1, 2).contiguous()
     ranges = measure_ranges(load_generator(weights, torch.device("cpu")), [lr])
     return Calibration(weights.sha256, ranges, 1, 0, 0.0, 0.0)
 
@@ -81,23 +90,20 @@ def calibrated(weights: Weights) -> Calibration:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_network_is_the_same_in_fp32(shape: str, tmp_path: Path) -> None:
     weights = saved(tmp_path, SHAPES[shape])
-    lr = picture() / 255
-    want = expected(weights, lr)
-    assert float(((want > 0) & (want < 1)).float().mean()) > 0.05  # or clamping would hide all
+    want = expected(weights, floats())
+    assert ((want > 0) & (want < 1)).mean() > 0.05  # or clamping would hide all
     with OpenvinoBackend(weights, "fp32") as backend:
-        torch.testing.assert_close(backend(lr), want, atol=2e-6, rtol=0)
-        levels = backend(picture()).float()
+        np.testing.assert_allclose(backend(floats()), want, atol=2e-6, rtol=0)
         # Sums in another order: a value half-way between two levels may go to the other one.
-        assert float((levels - want * 255).abs().max()) < 0.5 + 1e-3
+        assert np.abs(backend(picture()) - want * 255).max() < 0.5 + 1e-3
 
 
 @pytest.mark.parametrize("shape", ["single", "single x4, skip", "paper x4"])
 def test_eight_bits_are_close(shape: str, tmp_path: Path) -> None:
     weights = saved(tmp_path, SHAPES[shape])
     with OpenvinoBackend(weights, "int8", calibrated(weights)) as backend:
-        error = backend(picture() / 255) - expected(weights, picture() / 255)
-    spread = float(expected(weights, picture() / 255).std())
-    assert 0 < float(error.square().mean().sqrt()) < 0.05 * spread
+        error = backend(floats()) - expected(weights, floats())
+    assert 0 < np.sqrt(np.square(error).mean()) < 0.05 * expected(weights, floats()).std()
 
 
 def test_floats_pass_no_eight_bit_step(tmp_path: Path) -> None:
@@ -105,13 +111,15 @@ def test_floats_pass_no_eight_bit_step(tmp_path: Path) -> None:
     weights = saved(tmp_path, replace(SMALL, input_skip=True))
     generator = load_generator(weights, torch.device("cpu"))
     torch.nn.init.zeros_(generator.tail.weight)
+    assert generator.tail.bias is not None
     torch.nn.init.zeros_(generator.tail.bias)
     save_weights(weights.path, generator, metadata={})
     weights = find_weights(str(weights.path), 2)
-    ramp = (torch.arange(1024) / 1023)[None, None, :, None].expand(1, 8, 1024, 3)
+    steps = np.arange(1024, dtype=np.float32)
+    ramp = np.broadcast_to((steps / 1023)[:, None], (1, 8, 1024, 3))
     with OpenvinoBackend(weights, "int8", calibrated(weights)) as backend:
         sr = backend(ramp)
-    assert torch.equal((sr * 1023).round()[0, 0, ::2, 0], torch.arange(1024.0))
+    assert np.array_equal((sr * 1023).round()[0, 0, ::2, 0], steps)
 
 
 def test_auto_is_int8_only_with_a_calibration_of_these_weights(
@@ -166,18 +174,19 @@ def test_without_openvino_auto_goes_on_and_a_name_does_not(
 def test_a_lack_of_memory_is_told_apart(tmp_path: Path) -> None:
     weights = saved(tmp_path, SMALL)
     program = f"""
-import resource, torch
+import resource, numpy as np
 from vidsr.config import UpscaleConfig
+from vidsr.cores import usable_cores, use_threads
 from vidsr.errors import OutOfMemory
 from vidsr.inference.openvino_backend import OpenvinoBackend
 from vidsr.models.weights import find_weights
 backend = OpenvinoBackend(find_weights({str(weights.path)!r}, 2), "fp32")
-small = torch.zeros(1, 32, 32, 3, dtype=torch.uint8)
+small = np.zeros((1, 32, 32, 3), np.uint8)
 backend(small)
 held = int(next(l for l in open("/proc/self/status") if l.startswith("VmSize")).split()[1]) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (held + 200 * 2**20,) * 2)
 try:
-    backend(torch.zeros(1, 3000, 3000, 3, dtype=torch.uint8))
+    backend(np.zeros((1, 3000, 3000, 3), np.uint8))
 except OutOfMemory:
     print("refused", tuple(backend(small).shape))
 """
@@ -208,24 +217,95 @@ def test_shapes_are_compiled_once_and_few_are_kept(tmp_path: Path) -> None:
     assert len(backend._shapes) == openvino_backend.SHAPES_KEPT
 
 
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+def test_small_frames_find_their_shape_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_threads: None
+) -> None:
+    use_threads(2)
+    with OpenvinoBackend(saved(tmp_path, SMALL), "fp32") as backend:
+        assert isinstance(backend, Expectant)
+        backend.expect(Call(1, 20, 26, "uint8"))
+        monkeypatch.setattr(backend, "_compile", lambda *arguments: pytest.fail("compiled again"))
+        with backend.abreast():
+            assert backend(picture()).shape == (1, 40, 52, 3)
+        assert len(backend._shapes) == 1
 
 
-@pytest.mark.usefixtures("threads")
-def test_pytorch_gives_way_while_it_is_entered(tmp_path: Path) -> None:
+def test_large_frames_are_expected_by_a_small_call(tmp_path: Path) -> None:
+    with OpenvinoBackend(saved(tmp_path, SMALL), "fp32") as backend:
+        backend.expect(Call(1, 2000, 3000, "uint8"))
+        assert [shape for _, shape, _ in backend._shapes] == [WARM_UP]
+
+
+@pytest.mark.usefixtures("own_threads")
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_it_takes_the_threads_there_are_and_leaves_pytorch_s_alone(count: int, tmp_path: Path) -> None:
+    use_threads(count)
+    with OpenvinoBackend(saved(tmp_path, SMALL), "fp32") as backend:
+        backend(picture())
+        assert torch.get_num_threads() == count
+        (compiled,) = (shape.graph for shape in backend._shapes.values())
+        taken = compiled.get_property("INFERENCE_NUM_THREADS")
+        assert taken == min(count, usable_cores())  # OpenVINO has no more than that
+    assert torch.get_num_threads() == count
+
+
+def without_pytorch(program: str) -> None:
+    """Run it in a process of its own, at whose end PyTorch must not have been loaded."""
+    ending = "\nimport sys\nassert 'torch' not in sys.modules, 'PyTorch was loaded'"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program + ending],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_computes_without_loading_pytorch(tmp_path: Path) -> None:
+    weights = saved(tmp_path, replace(SMALL, batch_norm=True))
+    calibration_path(weights.path).write_text(json.dumps(calibrated(weights).to_json()))
+    without_pytorch(f"""
+import numpy as np
+from vidsr.inference.openvino_backend import OpenvinoBackend
+from vidsr.models.weights import find_weights
+weights = find_weights({str(weights.path)!r}, 2)
+for precision in ("fp32", "int8", "auto"):
+    with OpenvinoBackend(weights, precision) as backend, backend.abreast():
+        for dtype in ("uint8", "float32"):
+            sr = backend(np.ones((2, 12, 10, 3), dtype))
+            assert sr.shape == (2, 24, 20, 3) and sr.dtype == dtype
+""")
+
+
+@pytest.mark.parametrize("backend", ["auto", "openvino"])
+def test_without_a_driver_the_ladder_ends_here_and_pytorch_is_not_loaded(
+    backend: str, tmp_path: Path
+) -> None:
     weights = saved(tmp_path, SMALL)
-    for given, left in ((1, 1), (2, 1), (3, 1), (8, 2)):
-        torch.set_num_threads(given)
-        with OpenvinoBackend(weights, "fp32"):
-            assert torch.get_num_threads() == left
-        assert torch.get_num_threads() == given
+    without_pytorch(f"""
+from pathlib import Path
+import numpy as np
+from vidsr.config import UpscaleConfig
+from vidsr.frames import ColorSpec, FrameBatch
+from vidsr.inference import backend as ladder, card_driver
+from vidsr.inference.upscaler import Upscaler, WorkPlan
+from vidsr.models.weights import find_weights
+ladder.has_driver = card_driver.has_driver = lambda: False
+config = UpscaleConfig(Path("a.mp4"), Path("b.mp4"), backend={backend!r})
+told = []
+with ladder.open_backend(find_weights({str(weights.path)!r}, 2), config, told.append) as backend:
+    assert backend.name == "openvino", backend.name
+    planes = tuple(np.zeros((2, side, side), np.uint8) for side in (64, 32, 32))
+    batch = FrameBatch(planes, ColorSpec(), (0, 1), 1)
+    for skip in (False, True):
+        upscaler = Upscaler(backend, WorkPlan(1, 48), ColorSpec(), skip=skip)
+        assert [frames.size for frames in upscaler.stream([batch, batch])] == [(128, 128)] * 2
+notices = [event.text for event in told if hasattr(event, "text")]
+assert config.backend != "auto" or "no NVIDIA driver is installed here" in notices[0], notices
+""")
 
 
-@pytest.mark.usefixtures("threads")
+@pytest.mark.usefixtures("own_threads")
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_any_number_of_threads_gives_the_same_bits(
     precision: Literal["fp32", "int8"], tmp_path: Path
@@ -234,29 +314,40 @@ def test_any_number_of_threads_gives_the_same_bits(
     weights = saved(tmp_path, SMALL)
     results = []
     for count in (1, 2, 3):
-        torch.set_num_threads(count)
+        use_threads(count)
         backend = OpenvinoBackend(weights, precision, calibrated(weights))
-        results.append((backend(picture(37, 41)), backend(picture(37, 41) / 255)))
+        results.append((backend(picture(37, 41)), backend(floats(37, 41))))
     for bytes_out, floats_out in results[1:]:
-        assert torch.equal(bytes_out, results[0][0]) and torch.equal(floats_out, results[0][1])
+        assert np.array_equal(bytes_out, results[0][0]) and np.array_equal(floats_out, results[0][1])
 
 
 def test_results_are_not_overwritten_by_the_next_call(tmp_path: Path) -> None:
     backend = OpenvinoBackend(saved(tmp_path, SMALL), "fp32")
     first = backend(picture())
-    kept = first.clone()
+    kept = first.copy()
     backend(255 - picture())
-    assert torch.equal(first, kept)
+    assert np.array_equal(first, kept)
 
 
 def test_other_floats_and_views_are_taken(tmp_path: Path) -> None:
     weights = saved(tmp_path, SMALL)
     backend = OpenvinoBackend(weights, "fp32")
-    flipped = (picture() / 255).flip(2)[:, ::2]
-    sr = backend(flipped.half())
-    assert sr.dtype == torch.float16
-    want = expected(weights, flipped.half().float())
-    torch.testing.assert_close(sr.float(), want, atol=1e-3, rtol=0)
+    flipped = floats()[:, ::2, ::-1].astype(np.float16)
+    sr = backend(flipped)
+    assert sr.dtype == np.float16
+    want = expected(weights, flipped.astype(np.float32))
+    np.testing.assert_allclose(sr.astype(np.float32), want, atol=1e-3, rtol=0)
+    bytes_sr = backend(picture()[:, ::2, ::-1])
+    assert np.abs(bytes_sr - expected(weights, floats()[:, ::2, ::-1]) * 255).max() < 0.5 + 1e-3
+
+
+def test_memory_that_may_not_be_written_is_taken(tmp_path: Path) -> None:
+    backend = OpenvinoBackend(saved(tmp_path, SMALL), "fp32")
+    lrs: tuple[NDArray[Any], ...] = (picture(), floats())
+    for lr in lrs:
+        free = backend(lr.copy())
+        lr.flags.writeable = False
+        assert np.array_equal(backend(lr), free)
 
 
 def test_half_precision_is_refused(tmp_path: Path) -> None:

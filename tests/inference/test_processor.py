@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vidsr.inference.processor import WORTH, bytes_pay, multiplies_bytes
+from vidsr.inference.processor import WORTH, bytes_pay, multiplies_bytes, vector_instructions
 
 
 @pytest.fixture
@@ -28,6 +28,26 @@ def test_instructions_are_known_by_name(flag: str, tmp_path: Path) -> None:
 def test_other_systems_do_not_know(tmp_path: Path, old: Path) -> None:
     assert not multiplies_bytes(old)
     assert not multiplies_bytes(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    ("line", "widest"),
+    [
+        ("flags\t\t: fpu avx avx2 avx512f avx512_vnni", "AVX-512"),
+        ("flags\t\t: fpu sse4_2 avx avx2 fma", "AVX2"),
+        ("flags\t\t: fpu sse4_2 avx", "plain"),
+        ("Features\t: fp asimd sve", "SVE"),
+        ("Features\t: fp asimd", "NEON"),
+    ],
+)
+def test_the_widest_vectors_count(line: str, widest: str, tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"model name\t: Some\n{line}\n")
+    assert vector_instructions(cpuinfo) == widest
+
+
+def test_unknown_vectors_are_plain(tmp_path: Path) -> None:
+    assert vector_instructions(tmp_path / "missing") == "plain"
 
 
 @pytest.mark.parametrize(("share", "pays"), [(0.4, True), (WORTH, True), (0.95, False), (1.5, False)])

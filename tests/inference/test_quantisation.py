@@ -61,7 +61,7 @@ def pictures(tmp_path: Path) -> list[Path]:
         ramp = torch.linspace(0, 180, width).expand(3, 1, height, width).clone()
         ramp[:, :, height // 2 :] += 40 + 5 * number
         noise = torch.randint(0, 30, ramp.shape, generator=random)
-        planes = tuple((ramp + noise).clamp(0, 255).to(torch.uint8))
+        planes = tuple((ramp + noise).clamp(0, 255).to(torch.uint8).numpy())
         color = ColorSpec(matrix="rgb", range="full", subsampling=(1, 1))
         path = tmp_path / f"{number}.png"
         write_still(path, FrameBatch(planes, color, (0,), Fraction(1)))

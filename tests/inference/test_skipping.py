@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from tests.inference.late_lanes import LateLanes
 from tests.inference.nearest import NearestBackend
 from tests.inference.test_backend_contract import BACKENDS
+from tests.video.kinds import Kind, both_kinds
+from vidsr.arrays import Array, DType
+from vidsr.cores import use_threads
 from vidsr.frames import ColorSpec, FrameBatch
-from vidsr.inference.backend import Abreast, Backend, SizeLimits
+from vidsr.inference.backend import Abreast, SizeLimits
 from vidsr.inference.exactness import exact_alone, exact_in_tiles
 from vidsr.inference.tiling import plan_tiles
 from vidsr.inference.upscaler import Upscaler, WorkPlan
@@ -28,6 +32,11 @@ HEIGHT, WIDTH = 131, 197  # a patch of the generators below is about 70 on a sid
 YUV = ColorSpec()
 ALPHA = ColorSpec(matrix="rgb", range="full", subsampling=(1, 1), alpha=True)
 PROCESSOR = ["cpu", "cpu-bf16", "openvino", "openvino-int8"]
+
+Frame = list[NDArray[Any]]
+Planes = tuple[Array, ...]
+
+of_tensors_and_of_arrays = pytest.mark.parametrize("name", ["cpu", "openvino"])
 
 
 def saved(folder: Path, upsampler: Upsampler) -> Weights:
@@ -43,27 +52,24 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     return saved(tmp_path_factory.mktemp("weights"), "single")
 
 
-def first_frame(color: ColorSpec) -> list[Tensor]:
-    random = torch.Generator().manual_seed(7)
+def first_frame(color: ColorSpec) -> Frame:
+    random = np.random.default_rng(7)
     small = chroma_size((HEIGHT, WIDTH), color.subsampling)
     sizes = [(HEIGHT, WIDTH), small, small] + [(HEIGHT, WIDTH)] * color.alpha
-    dtype = torch.uint8 if color.depth == 8 else torch.uint16
-    most = 1 << color.depth
-    return [
-        torch.randint(0, most, size, generator=random, dtype=torch.int32).to(dtype) for size in sizes
-    ]
+    dtype = np.uint8 if color.depth == 8 else np.uint16
+    return [random.integers(0, 1 << color.depth, size, dtype) for size in sizes]
 
 
-def changed(planes: Sequence[Tensor], *places: tuple[int, int, int, int]) -> list[Tensor]:
+def changed(planes: Sequence[NDArray[Any]], *places: tuple[int, int, int, int]) -> Frame:
     """The same planes with squares (plane, y, x, side) of other samples."""
-    after = [plane.clone() for plane in planes]
+    after = [plane.copy() for plane in planes]
     for plane, y, x, side in places:
         window = after[plane][y : y + side, x : x + side]
-        window.copy_(window.flip(0).int().add(37).remainder(251).to(window.dtype))
+        window[...] = (window[::-1].astype(np.int32) + 37) % 251
     return after
 
 
-def screen(color: ColorSpec) -> list[list[Tensor]]:
+def screen(color: ColorSpec) -> list[Frame]:
     """Frames as of a screen: nothing happens, a cursor moves, a word appears, a window opens."""
     a = first_frame(color)
     b = changed(a, (0, 60, 90, 5))
@@ -77,21 +83,21 @@ def screen(color: ColorSpec) -> list[list[Tensor]]:
 EQUAL, PARTIAL = 5, 4  # of those twelve
 
 
-def batches(frames: list[list[Tensor]], color: ColorSpec, size: int) -> list[FrameBatch]:
-    planes = tuple(map(torch.stack, zip(*frames, strict=True)))
+def batches(frames: list[Frame], color: ColorSpec, size: int) -> list[FrameBatch]:
+    planes = tuple(map(np.stack, zip(*frames, strict=True)))
     whole = FrameBatch(planes, color, tuple(range(len(frames))), Fraction(1, 25))
     return list(whole.split(size))
 
 
-def run(upscaler: Upscaler, parts: list[FrameBatch]) -> list[tuple[Tensor, ...]]:
+def run(upscaler: Upscaler, parts: list[FrameBatch]) -> list[Planes]:
     """Every frame's planes."""
     return [frame.planes for part in parts for frame in upscaler(part).split(1)]
 
 
-def assert_same(some: list[tuple[Tensor, ...]], others: list[tuple[Tensor, ...]]) -> None:
+def assert_same(some: list[Planes], others: list[Planes]) -> None:
     for index, (one, other) in enumerate(zip(some, others, strict=True)):
         for left, right in zip(one, other, strict=True):
-            assert torch.equal(left, right), f"frame {index}"
+            assert np.array_equal(left, right), f"frame {index}"
 
 
 @pytest.mark.parametrize("depth", [8, 10])
@@ -117,8 +123,9 @@ def test_backends_of_the_processor_are_exact_in_pieces(
 ) -> None:
     weights = saved(tmp_path, upsampler)
     with BACKENDS[name](weights) as backend:
-        for dtype in (torch.uint8, torch.float32):
-            assert exact_alone(backend, torch.Size((3, 40, 52, 3)), dtype)
+        dtypes: tuple[DType, ...] = ("uint8", "float32")
+        for dtype in dtypes:
+            assert exact_alone(backend, (3, 40, 52, 3), dtype)
             for side in (40, 57):
                 tiles = plan_tiles(90, 110, side, backend.receptive_radius)
                 assert exact_in_tiles(backend, (90, 110), dtype, tiles)
@@ -127,10 +134,11 @@ def test_backends_of_the_processor_are_exact_in_pieces(
             assert not exact_in_tiles(backend, (90, 110), dtype, short)
 
 
+@of_tensors_and_of_arrays
 @pytest.mark.parametrize("plan", [WorkPlan(1, 72), WorkPlan(4, None), WorkPlan(3, 72)])
-def test_tiles_and_batches_in_every_combination(plan: WorkPlan, weights: Weights) -> None:
+def test_tiles_and_batches_in_every_combination(plan: WorkPlan, name: str, weights: Weights) -> None:
     parts = batches(screen(YUV), YUV, plan.batch)
-    with BACKENDS["cpu"](weights) as backend:
+    with BACKENDS[name](weights) as backend:
         everything = run(Upscaler(backend, plan, YUV), parts)
         upscaler = Upscaler(backend, plan, YUV, skip=True)
         assert_same(run(upscaler, parts), everything)
@@ -148,30 +156,28 @@ def test_where_one_begins_makes_no_difference(weights: Weights) -> None:
             assert_same(run(upscaler, parts[start:]), whole[start:])
 
 
-def test_several_batches_on_their_way_at_once(weights: Weights) -> None:
+@of_tensors_and_of_arrays
+def test_several_batches_on_their_way_at_once(name: str, weights: Weights) -> None:
     parts = batches(screen(YUV), YUV, 1)
-    with BACKENDS["cpu"](weights) as backend:
+    with BACKENDS[name](weights) as backend:
         everything = run(Upscaler(backend, WorkPlan(1, None), YUV), parts)
-        lanes = LateLanes()
+        lanes = LateLanes(device=backend.device)
         upscaler = Upscaler(backend, WorkPlan(1, None), YUV, lanes=lanes, skip=True)
         assert_same([batch.planes for batch in upscaler.stream(parts)], everything)
     assert lanes.log.count("up") == len(parts) - EQUAL  # what is not computed stays where it is
 
 
+@pytest.mark.usefixtures("own_threads")
 @pytest.mark.parametrize("name", ["openvino", "openvino-int8"])
 def test_small_frames_side_by_side_are_the_same_to_the_bit(name: str, weights: Weights) -> None:
     parts = batches(screen(YUV), YUV, 1)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with BACKENDS[name](weights) as backend:
-            assert isinstance(backend, Abreast) and backend.calls_at_once(HEIGHT * WIDTH) > 1
-            everything = run(Upscaler(backend, WorkPlan(1, None), YUV), parts)
-            for skip in (False, True):
-                upscaler = Upscaler(backend, WorkPlan(1, None), YUV, skip=skip)
-                assert_same([batch.planes for batch in upscaler.stream(parts)], everything)
-    finally:
-        torch.set_num_threads(before)
+    use_threads(2)
+    with BACKENDS[name](weights) as backend:
+        assert isinstance(backend, Abreast) and backend.calls_at_once(HEIGHT * WIDTH) > 1
+        everything = run(Upscaler(backend, WorkPlan(1, None), YUV), parts)
+        for skip in (False, True):
+            upscaler = Upscaler(backend, WorkPlan(1, None), YUV, skip=skip)
+            assert_same([batch.planes for batch in upscaler.stream(parts)], everything)
     assert (upscaler.tally.frames, upscaler.tally.repeated, upscaler.tally.partial) == (
         12,
         EQUAL,
@@ -179,42 +185,47 @@ def test_small_frames_side_by_side_are_the_same_to_the_bit(name: str, weights: W
     )
 
 
-def test_other_sizes_and_alpha(weights: Weights) -> None:
+@of_tensors_and_of_arrays
+def test_other_sizes_and_alpha(name: str, weights: Weights) -> None:
     frames = screen(ALPHA)
     frames.insert(2, changed(frames[1], (3, 9, 9, 30)))  # alpha alone
     parts = batches(frames, ALPHA, 1)
     size = (200, 300)
-    with BACKENDS["cpu"](weights) as backend:
+    with BACKENDS[name](weights) as backend:
         everything = run(Upscaler(backend, WorkPlan(1, None), ALPHA, size), parts)
         upscaler = Upscaler(backend, WorkPlan(1, None), ALPHA, size, skip=True)
         out = run(upscaler, parts)
     assert_same(out, everything)
-    assert not torch.equal(out[1][3], out[2][3])
+    assert not np.array_equal(out[1][3], out[2][3])
     assert upscaler.tally.partial == PARTIAL + 1
 
 
 class Moody(NearestBackend):
     """Another result for another size of the call, as kernels chosen by size have it."""
 
-    def __call__(self, lr: Tensor) -> Tensor:
+    def __call__(self, lr: Array) -> Array:
         """Brighter by one where frames times rows is odd."""
         return super().__call__(lr) + lr.shape[0] * lr.shape[1] % 2
 
 
-def test_a_backend_that_is_not_exact_has_only_whole_frames_left_out() -> None:
+@both_kinds
+def test_a_backend_that_is_not_exact_has_only_whole_frames_left_out(kind: Kind) -> None:
     parts = batches(screen(YUV), YUV, 1)
-    everything = run(Upscaler(Moody(2), WorkPlan(1, None), YUV), parts)
-    upscaler = Upscaler(Moody(2), WorkPlan(1, None), YUV, skip=True)
+    backend = Moody(2, device=kind.device)
+    everything = run(Upscaler(backend, WorkPlan(1, None), YUV), parts)
+    upscaler = Upscaler(backend, WorkPlan(1, None), YUV, skip=True)
     assert_same(run(upscaler, parts), everything)
     assert (upscaler.tally.repeated, upscaler.tally.partial) == (EQUAL, 0)
     assert upscaler.tally.inexact
 
 
-def test_a_batch_is_left_whole_where_frames_come_out_otherwise_alone() -> None:
+@both_kinds
+def test_a_batch_is_left_whole_where_frames_come_out_otherwise_alone(kind: Kind) -> None:
     frames = screen(YUV)[:2] * 2
     parts = batches(frames, YUV, 2)
-    everything = run(Upscaler(Moody(2), WorkPlan(2, None), YUV), parts)
-    upscaler = Upscaler(Moody(2), WorkPlan(2, None), YUV, skip=True)
+    backend = Moody(2, device=kind.device)
+    everything = run(Upscaler(backend, WorkPlan(2, None), YUV), parts)
+    upscaler = Upscaler(backend, WorkPlan(2, None), YUV, skip=True)
     assert_same(run(upscaler, parts), everything)
     assert (upscaler.tally.network, upscaler.tally.repeated) == (2, 2)  # the second batch is the first
 
@@ -227,11 +238,13 @@ def test_sizes_that_must_be_made_ready_are_not_asked_for() -> None:
     assert upscaler.tally.repeated == EQUAL
 
 
-def test_a_lack_of_memory_begins_anew_with_other_tiles() -> None:
+@both_kinds
+def test_a_lack_of_memory_begins_anew_with_other_tiles(kind: Kind) -> None:
     parts = batches(screen(YUV), YUV, 1)
-    backend: Backend = NearestBackend(2, most_pixels=80 * 80)
+    backend = NearestBackend(2, most_pixels=80 * 80, device=kind.device)
     upscaler = Upscaler(backend, WorkPlan(1, None), YUV, skip=True)
-    expected = run(Upscaler(NearestBackend(2), WorkPlan(1, None), YUV), parts)
+    everything = Upscaler(NearestBackend(2, device=kind.device), WorkPlan(1, None), YUV)
+    expected = run(everything, parts)
     assert_same(run(upscaler, parts), expected)
     assert upscaler.plan.tile is not None
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tests.gpu import require_gpu
+from vidsr.arrays import DType
 from vidsr.config import UpscalePrecision
 from vidsr.errors import BackendUnavailable
 from vidsr.inference import torch_backend, tuning
@@ -21,7 +22,7 @@ from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import Weights, find_weights, save_weights
 
-CALL = Call(2, 20, 24, torch.uint8)
+CALL = Call(2, 20, 24, "uint8")
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +54,13 @@ def test_the_choice_is_the_caches_and_is_measured_once(
         # Another shape is no other question on a processor; what is cached decides.
         (subject,) = json.loads(cache.read_text())
         cache.write_text(json.dumps({subject: {"rewritten": 5.0, "plain": 1.0}}))
-        assert backend.tune(Call(1, 300, 300, torch.uint8)) == "plain"
+        assert backend.tune(Call(1, 300, 300, "uint8")) == "plain"
 
 
 def test_other_weights_and_kinds_of_frames_are_tried_anew(weights: Weights, cache: Path) -> None:
     with TorchBackend(weights, torch.device("cpu")) as backend:
         backend.tune(CALL)
-        backend.tune(Call(2, 20, 24, torch.float32))
+        backend.tune(Call(2, 20, 24, "float32"))
     with TorchBackend(weights, torch.device("cpu"), "bf16") as backend:
         backend.tune(CALL)
     assert len(json.loads(cache.read_text())) == 3
@@ -72,7 +73,7 @@ def test_what_is_used_computes(weights: Weights) -> None:
             backend.use(form, CALL)
             generator = backend._generator
             assert generator is not None
-            direct = build_network(generator, form, torch.float32, "bytes")(lr)  # type: ignore[arg-type]
+            direct = build_network(generator, form, torch.float32, "bytes")(lr)
             assert torch.equal(backend(lr), direct)
 
 
@@ -118,9 +119,9 @@ def torch_forms() -> list[Form]:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "fp32"])
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_every_way_works_on_a_card(
-    weights: Weights, cache: Path, precision: UpscalePrecision, dtype: torch.dtype
+    weights: Weights, cache: Path, precision: UpscalePrecision, dtype: DType
 ) -> None:
     call = Call(2, 90, 122, dtype)
     with TorchBackend(weights, require_gpu(), precision) as backend:
@@ -128,7 +129,7 @@ def test_every_way_works_on_a_card(
         assert not trial.refused  # each was compared with the generator, and each graph with itself
         assert backend.tune(call) in map(str, trial.times_ms)
         lr = torch.rand(2, 90, 122, 3, device="cuda")
-        lr = (lr * 255).to(dtype) if dtype == torch.uint8 else lr
+        lr = (lr * 255).to(torch.uint8) if dtype == "uint8" else lr
         for variant in trial.times_ms:
             backend.use(str(variant), call)
             assert torch.equal(backend(lr), backend(lr.clone()))
@@ -137,6 +138,6 @@ def test_every_way_works_on_a_card(
 
 @pytest.mark.gpu
 def test_compiled_works_on_a_card(weights: Weights, cache: Path) -> None:
-    call = Call(1, 64, 64, torch.uint8)
+    call = Call(1, 64, 64, "uint8")
     with TorchBackend(weights, require_gpu(), compiled=True) as backend:
         assert not backend.try_ways(call).refused

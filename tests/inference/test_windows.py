@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-import torch
 
+from tests.video.kinds import Kind, both_kinds
+from vidsr.arrays import copy, equal
 from vidsr.frames import ColorSpec
 from vidsr.inference.exactness import exact_anywhere
 from vidsr.inference.tiling import Span, Tile
@@ -34,6 +36,7 @@ TILES = [
 ]
 
 
+@both_kinds
 @pytest.mark.parametrize(
     ("name", "deep"),
     [
@@ -43,17 +46,19 @@ TILES = [
         if deep or color.depth == 8
     ],
 )
-def test_only_what_changed_is_converted_and_nothing_else_differs(name: str, deep: bool) -> None:
+def test_only_what_changed_is_converted_and_nothing_else_differs(
+    name: str, deep: bool, kind: Kind
+) -> None:
     color, scale = COLORS[name], 3
-    random = torch.Generator().manual_seed(1)
-    before = torch.rand(1, 37 * scale, 51 * scale, 3, generator=random)
-    noise = torch.rand(before.shape, generator=random)
-    if not deep:
-        before, noise = (image.mul(255).to(torch.uint8) for image in (before, noise))
+    random = np.random.default_rng(1)
+    before, noise = (
+        kind.of(image if deep else (image * 255).astype(np.uint8))
+        for image in random.random((2, 1, 37 * scale, 51 * scale, 3), np.float32)
+    )
     planes = to_planes(before, color)
-    kept = [plane.clone() for plane in planes]
+    kept = [copy(plane) for plane in planes]
     for tiles in TILES:
-        after = before.clone()
+        after = copy(before)
         for each in tiles:
             each.place(
                 noise[
@@ -66,9 +71,10 @@ def test_only_what_changed_is_converted_and_nothing_else_differs(name: str, deep
             )
         found = convert_changed(planes, after, color, tiles, scale)
         for plane, (mine, whole) in enumerate(zip(found, to_planes(after, color), strict=True)):
-            assert torch.equal(mine, whole), (plane, tiles)
-    assert all(map(torch.equal, planes, kept))
+            assert equal(mine, whole), (plane, tiles)
+    assert all(map(equal, planes, kept))
 
 
-def test_arithmetic_of_this_machine_does_not_depend_on_the_place() -> None:
-    assert exact_anywhere(torch.device("cpu"))
+@both_kinds
+def test_arithmetic_of_this_machine_does_not_depend_on_the_place(kind: Kind) -> None:
+    assert exact_anywhere(kind.device)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from vidsr.models.generator import Generator, fold_batch_norm
-from vidsr.models.generator_config import GeneratorConfig
+from vidsr.models.generator_config import Body, GeneratorConfig
 
 SHAPES = [
     GeneratorConfig(blocks=2, channels=8),
@@ -61,7 +63,7 @@ def test_the_single_shuffle_adds_the_input_to_its_own_pixels(scale: int) -> None
 
 
 @pytest.mark.parametrize("body", ["residual", "plain"])
-def test_folding_batch_norm_changes_nothing(body) -> None:
+def test_folding_batch_norm_changes_nothing(body: Body) -> None:
     torch.manual_seed(2)
     generator = Generator(GeneratorConfig(blocks=2, channels=8, batch_norm=True, body=body)).double()
     generator.train()
@@ -99,6 +101,6 @@ def test_tanh_output_is_mapped_from_the_papers_range() -> None:
         {"upsampler": "single", "output": "tanh"},
     ],
 )
-def test_impossible_shapes_are_refused(values) -> None:
+def test_impossible_shapes_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must|needs"):
         GeneratorConfig(**values)

@@ -1,22 +1,34 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from vidsr.errors import UsageError, WeightsError
 from vidsr.models import weights as module
-from vidsr.models.generator import Generator
+from vidsr.models.generator import Generator, fold_batch_norm
 from vidsr.models.generator_config import GeneratorConfig
-from vidsr.models.weights import find_weights, load_generator, read_header, registry, save_weights
+from vidsr.models.weights import (
+    Weights,
+    find_weights,
+    load_generator,
+    load_tensors,
+    read_header,
+    registry,
+    save_weights,
+)
 
 CPU = torch.device("cpu")
 
 
-def small(seed: int = 0, **values) -> Generator:
+def small(seed: int = 0, **values: Any) -> Generator:
     torch.manual_seed(seed)
     return Generator(GeneratorConfig(**{"blocks": 1, "channels": 8, **values})).eval()
 
@@ -37,6 +49,138 @@ def test_half_precision_on_disk_is_invisible_in_bytes(tmp_path: Path) -> None:
     lr = torch.rand(1, 3, 16, 16)
     loaded = load_generator(find_weights(str(tmp_path / "half.safetensors"), 4), CPU)
     assert (loaded(lr) - generator(lr)).abs().max() < 0.5 / 255
+
+
+def same_as(generator: Generator, weights: Weights, tolerance: float = 0) -> None:
+    """The tensors of these weights are the generator's, its batch norm folded."""
+    plain = fold_batch_norm(generator)
+    config, arrays = load_tensors(weights)
+    assert config == plain.config
+    expected = plain.state_dict()
+    assert arrays.keys() == expected.keys()
+    for name, array in arrays.items():
+        assert isinstance(array, np.ndarray) and array.dtype == np.float32
+        assert array.flags.writeable
+        np.testing.assert_allclose(array, expected[name].numpy(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("body", ["residual", "plain"])
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float16, 2e-3), (torch.bfloat16, 2e-2)]
+)
+def test_tensors_are_fp32_and_folded_however_they_are_stored(
+    tmp_path: Path, dtype: torch.dtype, tolerance: float, batch_norm: bool, body: str
+) -> None:
+    generator = small(batch_norm=batch_norm, body=body)
+    path = tmp_path / "stored.safetensors"
+    save_weights(path, generator, metadata={}, dtype=dtype)
+    same_as(generator, find_weights(str(path), 4), tolerance)
+
+
+def test_rounded_tensors_are_those_on_disk_to_the_bit(tmp_path: Path) -> None:
+    generator = small()
+    path = tmp_path / "half.safetensors"
+    save_weights(path, generator, metadata={})
+    same_as(generator.half().float(), find_weights(str(path), 4))
+
+
+def test_a_file_need_not_say_how_many_batches_were_seen(tmp_path: Path) -> None:
+    generator = small(batch_norm=True)
+    path = tmp_path / "uncounted.safetensors"
+    save_weights(path, generator, metadata={})
+    header = {"config": read_header(path)["config"]}
+    state = generator.state_dict()
+    save_file({name: state[name] for name in state if "num_batches" not in name}, path, header)
+    same_as(generator, find_weights(str(path), 4), 1e-6)
+
+
+@pytest.mark.parametrize("values", [{}, {"batch_norm": True, "output": "tanh"}])
+@pytest.mark.parametrize("parameters", [False, True])
+def test_tensors_of_other_people_s_files(
+    tmp_path: Path, values: dict[str, Any], parameters: bool
+) -> None:
+    generator = small(**values)
+    path = tmp_path / "theirs.pth"
+    # Parameters are tensors that still want gradients.
+    torch.save(renamed(generator.state_dict(keep_vars=parameters)), path)
+    same_as(generator, find_weights(str(path), 4), 1e-6)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("detail", [0.25, 0.5])
+def test_tensors_of_a_blend_lie_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detail: float, batch_norm: bool
+) -> None:
+    monkeypatch.setattr(module, "SHIPPED", tmp_path)
+    sets = small(1, batch_norm=batch_norm), small(2, batch_norm=batch_norm)
+    for objective, generator in zip(("pixel", "adversarial"), sets, strict=True):
+        path = tmp_path / f"m_x4_{objective}.safetensors"
+        save_weights(path, generator, metadata={}, dtype=torch.float32)
+    states = [generator.state_dict() for generator in sets]
+    mean = small(batch_norm=batch_norm)
+    mean.load_state_dict(
+        {
+            name: torch.lerp(tensor, states[1][name], detail) if tensor.is_floating_point() else tensor
+            for name, tensor in states[0].items()
+        }
+    )
+    same_as(mean, find_weights("m", 4, detail=detail), 1e-6)
+
+
+def test_two_sets_of_different_shapes_are_not_blended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHIPPED", tmp_path)
+    save_weights(tmp_path / "m_x4_pixel.safetensors", small(), metadata={})
+    save_weights(tmp_path / "m_x4_adversarial.safetensors", small(blocks=2), metadata={})
+    with pytest.raises(WeightsError, match=r"adversarial\.safetensors: differs in shape from .*pixel"):
+        load_tensors(find_weights("m", 4, detail=0.5))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tail.weight": None}, r"tail\.weight is missing"),
+        ({"fc.weight": torch.zeros(3, 4)}, r"fc\.weight is one too many"),
+        ({"head.bias": torch.zeros(7)}, r"head\.bias is \(7,\), not \(8,\)"),
+        (
+            {"tail.weight": torch.zeros(3, 8, 3, 3)},
+            r"tail\.weight is \(3, 8, 3, 3\), not \(3, 8, 9, 9\)",
+        ),
+    ],
+)
+def test_the_tensor_that_does_not_fit_is_named(
+    tmp_path: Path, change: dict[str, torch.Tensor | None], said: str
+) -> None:
+    path = tmp_path / "wrong.safetensors"
+    save_weights(path, small(), metadata={})
+    state = {**small().state_dict(), **change}
+    kept = {name: tensor for name, tensor in state.items() if tensor is not None}
+    save_file(kept, path, {"config": read_header(path)["config"]})
+    weights = find_weights(str(path), 4)
+    for load in (load_tensors, lambda weights: load_generator(weights, CPU)):
+        with pytest.raises(WeightsError, match=rf"wrong\.safetensors: .*do not fit .*\({said}\)"):
+            load(weights)
+
+
+def test_a_configuration_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    for config in ({"scale": 4, "blocks": 0}, {"scale": 4, "bloks": 3}):
+        path = tmp_path / "odd.safetensors"
+        save_file(small().state_dict(), path, {"config": json.dumps(config)})
+        with pytest.raises(WeightsError, match=r"odd\.safetensors: .*do not fit its configuration"):
+            load_tensors(find_weights(str(path), 4))
+
+
+def test_files_of_vidsr_s_own_are_read_without_pytorch() -> None:
+    program = (
+        "import sys\n"
+        "from vidsr.models.weights import find_weights, load_tensors, registry\n"
+        "for entry in registry(): load_tensors(find_weights(entry.name, entry.scale))\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -61,7 +205,9 @@ def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     "values",
     [{}, {"batch_norm": True, "output": "tanh"}, {"scale": 2, "channel_slopes": True, "blocks": 3}],
 )
-def test_paper_style_pth_gives_its_own_result(tmp_path: Path, values, wrapped) -> None:
+def test_paper_style_pth_gives_its_own_result(
+    tmp_path: Path, values: dict[str, Any], wrapped: bool
+) -> None:
     generator = small(**values)
     state = renamed(generator.state_dict())
     path = tmp_path / "theirs.pth"
@@ -106,7 +252,9 @@ def test_the_folder_of_a_training_has_a_detail_of_its_own(tmp_path: Path) -> Non
         find_weights(str(run), 5)
 
 
-def test_the_smallest_native_scale_that_reaches_is_taken(tmp_path: Path, monkeypatch) -> None:
+def test_the_smallest_native_scale_that_reaches_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "SHIPPED", tmp_path)
     for scale in (2, 4):
         save_weights(tmp_path / f"m_x{scale}_pixel.safetensors", small(scale=scale), metadata={})

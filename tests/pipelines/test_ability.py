@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import replace
+from itertools import product
 
 import pytest
-import torch
 
 from tests.inference.nearest import NearestBackend
 from vidsr.errors import UsageError
+from vidsr.inference.processor import vector_instructions
+from vidsr.pipelines import ability as module
 from vidsr.pipelines.ability import Ability, ability_of, agree
 
 CARD = Ability("cuda", "fp16", "torch 2.13", 4, "H100")
@@ -39,4 +42,15 @@ def test_a_mix_is_refused_by_name_unless_allowed(other: Ability) -> None:
 def test_a_backend_says_what_it_is() -> None:
     ability = ability_of(NearestBackend(2))
     assert (ability.backend, ability.precision, ability.scale) == ("nearest", "exact", 2)
-    assert torch.backends.cpu.get_cpu_capability() in ability.hardware
+    assert ability.hardware.startswith(f"{platform.machine()} {vector_instructions()}")
+
+
+def test_processors_whose_last_bits_may_differ_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = set()
+    for vectors, products in product(("AVX2", "AVX-512"), (False, True)):
+        monkeypatch.setattr(module, "vector_instructions", lambda vectors=vectors: vectors)
+        monkeypatch.setattr(module, "multiplies_bytes", lambda products=products: products)
+        hardware = ability_of(NearestBackend(2)).hardware
+        assert vectors in hardware and ("byte products" in hardware) == products
+        kinds.add(hardware)
+    assert len(kinds) == 4

@@ -13,13 +13,14 @@ import torch
 
 from vidsr.config import BenchmarkConfig
 from vidsr.errors import InputError, UsageError
+from vidsr.inference.memory import peak_rss_bytes
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import Weights, find_weights, save_weights
 from vidsr.pipelines import machine
 from vidsr.pipelines.benchmark import benchmark, gflop_a_frame
 from vidsr.pipelines.benchmark_report import BenchmarkReport, DeviceRates, StageTime, WayTime
-from vidsr.pipelines.machine import copy_gbps, look_at_machine, peak_rss_bytes
+from vidsr.pipelines.machine import copy_gbps, look_at_machine
 from vidsr.progress import Event, Finished, Progress, Started, silent
 
 CLIP = Path(__file__).parents[1] / "data" / "bunny_320x180_h264_aac.mp4"

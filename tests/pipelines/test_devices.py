@@ -9,11 +9,11 @@ from collections import deque
 from pathlib import Path
 
 import pytest
-from torch import Tensor
 
 from tests.inference.nearest import NearestBackend, open_nearest
 from tests.pipelines.test_upscale import digest
 from tests.synthetic import make_video
+from vidsr.arrays import Array
 from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.crews import CrewConfig
 from vidsr.errors import BackendUnavailable, UsageError, VidsrError
@@ -37,7 +37,7 @@ class DyingBackend(NearestBackend):
 
     record: Path
 
-    def __call__(self, lr: Tensor) -> Tensor:
+    def __call__(self, lr: Array) -> Array:
         if len(self.calls) == 8:
             while not self.record.exists():
                 time.sleep(0.01)

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import av
 import pytest
-from torch import Tensor
 
 from tests.inference.nearest import NearestBackend
 from tests.synthetic import make_video
+from vidsr.arrays import Array
 from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.errors import OutputError
 from vidsr.pipelines.upscale import upscale_video
@@ -29,7 +29,7 @@ FRAMES = 72
 class PacedBackend(NearestBackend):
     """As slow as a network, so that a run lasts long enough to be killed in its middle."""
 
-    def __call__(self, lr: Tensor) -> Tensor:
+    def __call__(self, lr: Array) -> Array:
         time.sleep(0.01 * lr.shape[0])
         return super().__call__(lr)
 

@@ -10,6 +10,7 @@ import torch
 
 from tests.inference.nearest import NearestBackend
 from tests.synthetic import make_video
+from vidsr.arrays import Array
 from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.errors import UsageError
 from vidsr.inference import speed
@@ -131,7 +132,7 @@ def test_operations_tell_the_speed_of_what_was_never_run(shipped: Path) -> None:
 
 def test_a_begun_job_keeps_its_model(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stopping(NearestBackend):
-        def __call__(self, lr: torch.Tensor) -> torch.Tensor:
+        def __call__(self, lr: Array) -> Array:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

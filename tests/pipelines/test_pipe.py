@@ -13,7 +13,6 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from torch import Tensor
 
 from tests.inference.nearest import NearestBackend
 from tests.pipelines.piping import (
@@ -27,6 +26,7 @@ from tests.pipelines.piping import (
     y4m_of,
 )
 from tests.synthetic import make_video
+from vidsr.arrays import Array
 from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.errors import InputError, OutputError, UsageError, VidsrError
 
@@ -237,7 +237,7 @@ def test_options_that_a_pipe_cannot_have(tmp_path: Path) -> None:
 
 def test_what_a_library_prints_is_not_in_the_stream(tmp_path: Path) -> None:
     class Chatty(NearestBackend):
-        def __call__(self, lr: Tensor) -> Tensor:
+        def __call__(self, lr: Array) -> Array:
             os.write(1, b"hello from a library\n")
             return super().__call__(lr)
 

@@ -8,8 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
-import torch
 
 from tests.pipelines.test_upscale import FAST, LOSSLESS, Stop, run, stopping_after
 from tests.synthetic import decoded_numbers, frame_numbers, make_video
@@ -26,11 +26,9 @@ from vidsr.video.stills import read_still
 
 def pair(color: ColorSpec, size: tuple[int, int] = (24, 32), scale: int = 2) -> FramePair:
     """A smooth picture, and itself enlarged without a network."""
-    y, x = torch.meshgrid(
-        torch.linspace(0.2, 0.8, size[0]), torch.linspace(0.2, 0.8, size[1]), indexing="ij"
-    )
-    rgb = torch.stack((y, x, (x + y) / 2), dim=-1)[None]
-    large = rgb.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    y, x = np.meshgrid(*(np.linspace(0.2, 0.8, side, dtype=np.float32) for side in size), indexing="ij")
+    rgb = np.stack((y, x, (x + y) / 2), axis=-1)[None]
+    large = rgb.repeat(scale, 1).repeat(scale, 2)
     source, enlarged = (
         FrameBatch(to_planes(picture, color), color, (7,), Fraction(1, 25)) for picture in (rgb, large)
     )
@@ -47,24 +45,24 @@ def pair(color: ColorSpec, size: tuple[int, int] = (24, 32), scale: int = 2) -> 
     ],
 )
 def test_both_halves_show_the_same_picture(color: ColorSpec) -> None:
-    shown = to_rgb(side_by_side(pair(color))).int()
+    shown = to_rgb(side_by_side(pair(color))).astype(int)
     assert shown.shape == (1, 48, 2 * 64 + GAP_PX, 3)
     left, right = shown[:, :, :64], shown[:, :, 64 + GAP_PX :]
     assert (shown[:, :, 64 : 64 + GAP_PX] == 255).all()
-    assert (left - right).abs().max() <= 12  # a slope, by Lanczos and in steps of two pixels
+    assert abs(left - right).max() <= 12  # a slope, by Lanczos and in steps of two pixels
     assert right[0, 40, 10, 0] > right[0, 10, 10, 0] + 50
 
 
 def test_the_last_frame_of_a_batch_is_shown() -> None:
     one = pair(ColorSpec())
     dark = tuple(
-        torch.full_like(plane, 30 if i == 0 else 128) for i, plane in enumerate(one.enlarged.planes)
+        np.full_like(plane, 30 if i == 0 else 128) for i, plane in enumerate(one.enlarged.planes)
     )
     both = FramePair(
-        replace(one.source, planes=tuple(torch.cat((p, p)) for p in one.source.planes), pts=(7, 8)),
+        replace(one.source, planes=tuple(np.concatenate((p, p)) for p in one.source.planes), pts=(7, 8)),
         replace(
             one.enlarged,
-            planes=tuple(torch.cat(p) for p in zip(one.enlarged.planes, dark, strict=True)),
+            planes=tuple(np.concatenate(p) for p in zip(one.enlarged.planes, dark, strict=True)),
             pts=(7, 8),
         ),
     )
@@ -83,19 +81,17 @@ def test_of_large_frames_the_middle_is_shown_pixel_for_pixel(
         color = replace(color, alpha=True)
         whole = FramePair(
             *(
-                replace(
-                    batch, planes=(*batch.planes, torch.full_like(batch.planes[0], 255)), color=color
-                )
+                replace(batch, planes=(*batch.planes, np.full_like(batch.planes[0], 255)), color=color)
                 for batch in (whole.source, whole.enlarged)
             )
         )
     shown = to_rgb(side_by_side(whole))
     assert shown.shape == (1, 20, 2 * 24 + GAP_PX, 3)
-    right = shown[:, :, 24 + GAP_PX :].int()
+    right = shown[:, :, 24 + GAP_PX :].astype(int)
     top, left = 12, 20  # (48 - 20) / 2 and (64 - 24) / 2, in whole blocks of chroma
     opaque = replace(whole.enlarged, planes=whole.enlarged.planes[:3], color=replace(color, alpha=False))
-    expected = to_rgb(opaque)[:, top : top + 20, left : left + 24].int()
-    assert (right - expected)[:, 2:-2, 2:-2].abs().max() <= 1
+    expected = to_rgb(opaque)[:, top : top + 20, left : left + 24].astype(int)
+    assert abs(right - expected)[:, 2:-2, 2:-2].max() <= 1
     assert SHOWN[0] >= 1080
 
 
@@ -106,10 +102,10 @@ def test_both_halves_are_turned_as_players_turn_the_video(rotation: int) -> None
     for half in (slice(None, 64), slice(64 + GAP_PX, None)):
         turned = lying[:, :, half]
         for _ in range(rotation // 90 % 4):  # counter-clockwise: what is right comes to the top
-            turned = turned.flip(2).transpose(1, 2)
+            turned = np.flip(turned, 2).swapaxes(1, 2)
         width = turned.shape[2]
         place = slice(None, width) if half.start is None else slice(width + GAP_PX, None)
-        assert torch.equal(shown[:, :, place], turned)
+        assert np.array_equal(shown[:, :, place], turned)
 
 
 def test_a_picture_appears_whole_and_alone(tmp_path: Path) -> None:
@@ -157,7 +153,9 @@ def test_a_job_shows_its_newest_frame_and_its_finished_parts_play(
     size = (128, 2 * 96 + GAP_PX) if rotation else (96, 2 * 128 + GAP_PX)
     assert shown.size == size
     planes = (plane[:, :, size[1] // 2 + GAP_PX // 2 :] for plane in shown.planes)
-    right = replace(shown, planes=tuple(plane.rot90(-int(rotation) // 90, (1, 2)) for plane in planes))
+    right = replace(
+        shown, planes=tuple(np.rot90(plane, -int(rotation) // 90, (1, 2)) for plane in planes)
+    )
     assert 0 <= frame_numbers(right)[0] < 40
     for number in (0, 1):
         part = folder / f"{number:06}.nut"
@@ -186,7 +184,7 @@ def test_the_frames_are_the_same_with_a_preview(tmp_path: Path) -> None:
     run(source, tmp_path / "b.mp4", encode=FAST, preview=True)
     first, second = (VideoReader(tmp_path / name) for name in ("a.mp4", "b.mp4"))
     for one, other in zip(first.batches(8), second.batches(8), strict=True):
-        assert all(torch.equal(p, q) for p, q in zip(one.planes, other.planes, strict=True))
+        assert all(np.array_equal(p, q) for p, q in zip(one.planes, other.planes, strict=True))
 
 
 def test_nothing_is_stopped_halfway(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from tests.inference.nearest import NearestBackend
 from tests.pipelines.test_upscale import FAST, LOSSLESS, Stop, digest, stopping_after
 from tests.synthetic import make_video
+from vidsr.arrays import Array
 from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.errors import OutputError, UsageError
 from vidsr.pipelines.report import UpscaleReport
@@ -30,7 +30,7 @@ class InventingBackend(NearestBackend):
         super().__init__(scale)
         self._lies, self._seen = lies, 0
 
-    def __call__(self, lr: Tensor) -> Tensor:
+    def __call__(self, lr: Array) -> Array:
         sr = super().__call__(lr)
         for index in range(lr.shape[0]):
             if self._seen + index in self._lies:
@@ -125,7 +125,7 @@ def test_the_record_is_whole(tmp_path: Path) -> None:
     assert (record["weights"]["name"], record["backend"]) == (record["model"], "nearest")
     assert record["encoding"]["encoder"] == "libx264"
     assert record["encoding"]["threads"] >= 1
-    assert {"vidsr", "torch", "backend", "codecs"} == set(record["versions"])
+    assert {"vidsr", "torch", "numpy", "backend", "codecs"} == set(record["versions"])
     assert set(record["stage_seconds"]) == {"decode", "network", "encode"}
     assert record["proof"]["frames"] == 6
     assert record["decode_errors"] == 0

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from vidsr import cores
 from vidsr.config import TrainingBenchmarkConfig
 from vidsr.errors import UsageError
 from vidsr.models.generator import Generator
@@ -49,6 +50,19 @@ def test_only_what_follows_the_warm_up_is_measured(report: TrainingBenchmarkRepo
     assert report.updates == 3
     assert (report.patch, report.batch, report.device, report.precision) == (8, 2, "cpu", "fp32")
     assert report.machine.threads == 1
+
+
+def test_threads_chosen_for_something_else_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(cores, "_chosen", before + 2)
+    try:
+        with training_benchmark._threads(before + 1):
+            assert cores.threads() == torch.get_num_threads() == before + 1
+        assert cores.threads() == before + 2
+        with training_benchmark._threads(0):
+            assert cores.threads() == torch.get_num_threads() == before + 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_every_part_of_every_update_takes_its_time(report: TrainingBenchmarkReport) -> None:

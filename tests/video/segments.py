@@ -10,7 +10,6 @@ from typing import Any
 
 import av
 import numpy as np
-import torch
 from av.video.frame import VideoFrame
 
 from vidsr.config import EncodeConfig
@@ -41,10 +40,10 @@ def noise(
     color: ColorSpec, pts: Sequence[int], *, size: tuple[int, int] = SIZE, seed: int = 0, **changes: Any
 ) -> FrameBatch:
     """Frames of noise over the whole range of the depth: any bit that goes wrong shows."""
-    random = torch.Generator().manual_seed(seed)
-    sample = torch.uint8 if color.depth == 8 else torch.uint16
+    random = np.random.default_rng(seed)
+    sample = np.uint8 if color.depth == 8 else np.uint16
     planes = tuple(
-        torch.randint(0, 1 << color.depth, (len(pts), *plane), generator=random).to(sample)
+        random.integers(0, 1 << color.depth, (len(pts), *plane), sample)
         for plane in plane_sizes(color, size)
     )
     return replace(FrameBatch(planes, color, tuple(pts), TICKS), **changes)
@@ -53,12 +52,12 @@ def noise(
 def flat(color: ColorSpec, pts: Sequence[int], *, size: tuple[int, int] = SIZE) -> FrameBatch:
     """Frames of one gray each, brighter from frame to frame, so that lossy codecs keep them apart."""
     unit = 1 << (color.depth - 8)
-    sample = torch.uint8 if color.depth == 8 else torch.uint16
-    luma = torch.tensor([(40 + 7 * index) * unit for index in range(len(pts))])
+    sample = np.uint8 if color.depth == 8 else np.uint16
+    luma = np.array([(40 + 7 * index) * unit for index in range(len(pts))])
     planes = []
     for index, plane in enumerate(plane_sizes(color, size)):
-        value = luma if index == 0 or color.matrix == "rgb" else torch.full_like(luma, 128 * unit)
-        planes.append(value.to(sample).view(-1, 1, 1).expand(-1, *plane).contiguous())
+        value = luma if index == 0 or color.matrix == "rgb" else np.full_like(luma, 128 * unit)
+        planes.append(np.tile(value.astype(sample)[:, None, None], (1, *plane)))
     return FrameBatch(tuple(planes), color, tuple(pts), TICKS)
 
 

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch.nn import functional
 
 from vidsr.frames import ColorSpec, FrameBatch, Siting
 from vidsr.video.color import to_planes, to_rgb
-from vidsr.video.faithfulness import comparable, score
+from vidsr.video.faithfulness import _areas, _worst_area, comparable, score
 from vidsr.video.frame_score import AREA_PX, BEST_DB, FrameScore, decibels
 
 SIZE = (32, 48)
 RGB = ColorSpec("rgb", range="full", subsampling=(1, 1))
 
 
-def frame(color: ColorSpec, planes: list[Tensor]) -> FrameBatch:
+def frame(color: ColorSpec, planes: list[NDArray[Any]]) -> FrameBatch:
     """Codes (H, W), of any kind, as a batch of one frame."""
-    kind = torch.uint8 if color.depth == 8 else torch.uint16
-    stored = tuple((plane + 0.5).floor().to(torch.int32).to(kind)[None] for plane in planes)
+    kind = np.uint8 if color.depth == 8 else np.uint16
+    stored = tuple(np.floor(plane + 0.5).astype(kind)[None] for plane in planes)
     return FrameBatch(stored, color, (0,), Fraction(1))
 
 
@@ -32,27 +35,29 @@ def ramp(color: ColorSpec, scale: int) -> FrameBatch:
     first_row = color.siting in ("topleft", "top")
     first_column = color.siting in ("topleft", "left")
 
-    def slope(height: int, width: int, rows: tuple[int, bool], columns: tuple[int, bool]) -> Tensor:
+    def slope(
+        height: int, width: int, rows: tuple[int, bool], columns: tuple[int, bool]
+    ) -> NDArray[Any]:
         y, x = (
-            (torch.arange(length) * block + (0 if on_first else (block - 1) / 2) + 0.5) * unit - 0.5
+            (np.arange(length) * block + (0 if on_first else (block - 1) / 2) + 0.5) * unit - 0.5
             for length, (block, on_first) in ((height, rows), (width, columns))
         )
-        return (60.2 + 2 * y[:, None] + 1.5 * x[None]) * (1 << color.depth - 8)
+        codes: NDArray[Any] = (60.2 + 2 * y[:, None] + 1.5 * x[None]) * (1 << color.depth - 8)
+        return codes
 
     height, width = SIZE[0] * scale, SIZE[1] * scale
     chroma = slope(height // down, width // across, (down, first_row), (across, first_column))
     luma = slope(height, width, (1, True), (1, True))
-    return frame(color, [luma, chroma, chroma.flip(0, 1) if down == across == 1 else chroma])
+    return frame(color, [luma, chroma, np.flip(chroma) if down == across == 1 else chroma])
 
 
 def noise(color: ColorSpec, *, seed: int = 0) -> FrameBatch:
-    random = torch.Generator().manual_seed(seed)
-    rgb = torch.rand(1, *SIZE, 3, generator=random)
+    rgb = np.random.default_rng(seed).random((1, *SIZE, 3), np.float32)
     return FrameBatch(to_planes(rgb, color), color, (0,), Fraction(1))
 
 
 def nearest(batch: FrameBatch, scale: int = 2) -> FrameBatch:
-    planes = tuple(p.repeat_interleave(scale, 1).repeat_interleave(scale, 2) for p in batch.planes)
+    planes = tuple(plane.repeat(scale, 1).repeat(scale, 2) for plane in batch.planes)
     return replace(batch, planes=planes)
 
 
@@ -71,7 +76,7 @@ def test_the_same_picture_at_another_size_is_the_same_picture(
 
 
 def test_an_error_of_two_codes_is_42_decibels() -> None:
-    gray = [torch.full(SIZE, 100.0), torch.full((16, 24), 128.0), torch.full((16, 24), 128.0)]
+    gray = [np.full(SIZE, 100.0), np.full((16, 24), 128.0), np.full((16, 24), 128.0)]
     source = frame(ColorSpec(), gray)
     brighter = nearest(frame(ColorSpec(), [gray[0] + 2, gray[1] + 1, gray[2]]))
     found = score(source, brighter)
@@ -87,9 +92,7 @@ def test_the_scale_is_the_same_at_every_depth_and_range() -> None:
     for color in (ColorSpec(depth=12), ColorSpec(range="full"), ColorSpec(depth=10, range="full")):
         peak = (1 << color.depth) - 1
         unit = (1 << color.depth - 8) if color.range == "limited" else peak / 219
-        gray = [torch.full(SIZE, 100 * unit)] + [
-            torch.full((16, 24), 128.0 * (1 << color.depth - 8))
-        ] * 2
+        gray = [np.full(SIZE, 100 * unit)] + [np.full((16, 24), 128.0 * (1 << color.depth - 8))] * 2
         brighter = [gray[0] + 20 * unit, *gray[1:]]
         found = score(frame(color, gray), nearest(frame(color, brighter)))
         assert found.luma == pytest.approx(400, rel=0.1)  # full range unscaled: 542
@@ -99,7 +102,7 @@ def test_invented_detail_shows_where_it_contradicts_the_input() -> None:
     source = noise(ColorSpec(range="full"))
     honest = nearest(source, 4)
     before = score(source, honest)
-    planes = [plane.clone() for plane in honest.planes]
+    planes = [plane.copy() for plane in honest.planes]
     planes[0][0, 16 * 4 : 24 * 4, 32 * 4 : 40 * 4] = 255  # a white square of 8x8 input pixels
     after = score(source, replace(honest, planes=tuple(planes)))
     assert after.luma > 2 * before.luma
@@ -111,12 +114,12 @@ def test_invented_detail_shows_where_it_contradicts_the_input() -> None:
 
 def test_detail_that_the_input_leaves_open_costs_nothing() -> None:
     """A checkerboard of single output pixels is gone when the picture is reduced by four."""
-    gray = [torch.full(SIZE, 100.0), torch.full((16, 24), 128.0), torch.full((16, 24), 128.0)]
+    gray = [np.full(SIZE, 100.0), np.full((16, 24), 128.0), np.full((16, 24), 128.0)]
     source = frame(ColorSpec(), gray)
     plain = nearest(source, 4)
-    rows, columns = torch.meshgrid(torch.arange(128), torch.arange(192), indexing="ij")
-    texture = torch.where((rows + columns) % 2 == 0, 20, -20)
-    luma = (plain.planes[0][0].to(torch.int32) + texture).to(torch.uint8)[None]
+    rows, columns = np.indices((128, 192))
+    texture = np.where((rows + columns) % 2 == 0, 20, -20)
+    luma = (plain.planes[0][0] + texture).astype(np.uint8)[None]
     found = score(source, replace(plain, planes=(luma, *plain.planes[1:])))
     assert decibels(found.luma) > 60
 
@@ -124,9 +127,8 @@ def test_detail_that_the_input_leaves_open_costs_nothing() -> None:
 def test_a_shift_of_colour_shows_in_chroma() -> None:
     source = noise(ColorSpec())
     honest = nearest(source)
-    tinted = replace(
-        honest, planes=(honest.planes[0], (honest.planes[1].int() + 6).to(torch.uint8), honest.planes[2])
-    )
+    luma, blue, red = honest.planes
+    tinted = replace(honest, planes=(luma, (blue.astype(int) + 6).astype(np.uint8), red))
     before, after = score(source, honest), score(source, tinted)
     assert after.luma == before.luma
     assert before.chroma is not None and after.chroma is not None
@@ -150,8 +152,8 @@ def test_pictures_of_different_kind_are_compared_as_what_they_show(
     """The same content in two forms; a wrong matrix or range would cost 20 dB."""
     rgb = to_rgb(ramp(ColorSpec(subsampling=(1, 1)), 1))
     if source.matrix == "gray":
-        rgb = rgb[..., :1].expand(-1, -1, -1, 3)
-    large = rgb.repeat_interleave(2, 1).repeat_interleave(2, 2)
+        rgb = rgb[..., :1].repeat(3, -1)
+    large = rgb.repeat(2, 1).repeat(2, 2)
     lr, hr = (
         FrameBatch(to_planes(picture, color), color, (0,), Fraction(1))
         for picture, color in ((rgb, source), (large, target))
@@ -163,19 +165,35 @@ def test_pictures_of_different_kind_are_compared_as_what_they_show(
 
 
 def test_gray_has_no_chroma() -> None:
-    source = frame(ColorSpec("gray", range="full", subsampling=(1, 1)), [torch.full(SIZE, 90.0)])
+    source = frame(ColorSpec("gray", range="full", subsampling=(1, 1)), [np.full(SIZE, 90.0)])
     found = score(comparable(source, source.color), nearest(source))
     assert found.chroma is None
     assert FrameScore.from_json(found.to_json()).chroma is None
 
 
 def test_a_frame_smaller_than_an_area_is_one_area() -> None:
-    planes = [torch.full((5, 7), 100.0), torch.full((3, 4), 128.0), torch.full((3, 4), 128.0)]
+    planes = [np.full((5, 7), 100.0), np.full((3, 4), 128.0), np.full((3, 4), 128.0)]
     source = frame(ColorSpec(), planes)
-    large = frame(ColorSpec(), [torch.full((10, 14), 104.0)] + [torch.full((5, 7), 128.0)] * 2)
+    large = frame(ColorSpec(), [np.full((10, 14), 104.0)] + [np.full((5, 7), 128.0)] * 2)
     found = score(source, large)
     assert (found.area_row, found.area_column) == (0, 0)
     assert found.area == pytest.approx(found.luma) == pytest.approx(16, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(1, 1), (15, 17), (16, 32), (33, 47), (100, 250), (181, 321), (270, 480)]
+)
+def test_areas_are_those_that_a_network_would_pool(height: int, width: int) -> None:
+    squares = np.random.default_rng(height).random((height, width), np.float32)
+    down, across = _areas(height), _areas(width)
+    counts = -(-height // AREA_PX), -(-width // AREA_PX)
+    assert (down.length, across.length) == counts
+    means = functional.adaptive_avg_pool2d(torch.from_numpy(squares)[None], counts)[0].numpy()
+    assert np.abs(across.across(down.down(squares)) - means).max() < 1e-6
+    row, column = divmod(int(means.argmax()), counts[1])
+    found = _worst_area(squares)
+    assert found[:2] == (row * height // counts[0], column * width // counts[1])
+    assert found[2] == pytest.approx(means.max(), abs=1e-6)
 
 
 def test_a_score_survives_the_record_with_five_digits() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
 
 from tests.video.segments import encoding_for, flat, info_of, noise
 from vidsr.errors import OutputError
@@ -41,8 +41,7 @@ def encoding_of(codec: str, color: ColorSpec, **config: object) -> Encoding:
 
 
 def enlarged(source: FrameBatch) -> FrameBatch:
-    planes = tuple(p.repeat_interleave(2, 1).repeat_interleave(2, 2) for p in source.planes)
-    return replace(source, planes=planes)
+    return replace(source, planes=tuple(plane.repeat(2, 1).repeat(2, 2) for plane in source.planes))
 
 
 def written(
@@ -64,7 +63,7 @@ def test_every_frame_is_scored_in_its_place(tmp_path: Path, codec: str) -> None:
     source = flat(color, range(0, 60000, 3000), size=LR)
     large = enlarged(source)
     luma = large.planes[0]
-    luma[13] = (luma[13].int() + (60 << depth - 8)).to(luma.dtype)
+    luma[13] += 60 << depth - 8
     encoding = encoding_of(codec, color)
     record = written(tmp_path / f"a{encoding.segment_suffix}", encoding, [(source, large)])
     assert sorted(record.scores) == list(range(20))
@@ -146,10 +145,10 @@ def test_damaged_scores_make_a_damaged_record(tmp_path: Path) -> None:
 def test_an_input_of_other_kind_is_compared_all_the_same(tmp_path: Path) -> None:
     rgb = noise(ColorSpec("rgb", range="full", subsampling=(1, 1)), (0,), size=LR)
     smooth = replace(
-        rgb, planes=tuple(torch.full_like(p, v) for p, v in zip(rgb.planes, (200, 90, 40), strict=True))
+        rgb, planes=tuple(np.full_like(p, v) for p, v in zip(rgb.planes, (200, 90, 40), strict=True))
     )
     color = ColorSpec()
-    picture = torch.stack([p.repeat_interleave(2, 1).repeat_interleave(2, 2) for p in smooth.planes], -1)
+    picture = np.stack([plane.repeat(2, 1).repeat(2, 2) for plane in smooth.planes], -1)
     large = replace(smooth, planes=to_planes(picture, color), color=color)
     record = written(tmp_path / "a.nut", encoding_of("ffv1", color), [(smooth, large)])
     found = record.scores[0]

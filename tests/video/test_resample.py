@@ -1,67 +1,17 @@
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 
 import pytest
 import torch
 from torch.nn import functional
 
-from vidsr.video.resample import Kernel, imresize, resize_weights
+from tests.video.test_resize_taps import LENGTHS, naive
+from vidsr.video.resample import imresize
+from vidsr.video.resize_taps import Kernel
 
 
-def keys(x: float) -> float:
-    """The cubic of Keys 1981, eq. 15."""
-    x = abs(x)
-    if x < 1:
-        return 1.5 * x**3 - 2.5 * x**2 + 1
-    return -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2 if x < 2 else 0.0
-
-
-def naive(line: list[float], out: int, factor: float) -> list[float]:
-    """MATLAB's rule, one sample at a time: every tap summed, borders mirrored."""
-    result = []
-    for i in range(out):
-        centre = (i + 0.5) / factor - 0.5
-        stretch = max(1.0, 1 / factor)
-        total = weight_sum = 0.0
-        for tap in range(math.floor(centre - 2 * stretch) - 1, math.ceil(centre + 2 * stretch) + 2):
-            weight = keys((centre - tap) / stretch)
-            phase = tap % (2 * len(line))
-            total += weight * line[phase if phase < len(line) else 2 * len(line) - 1 - phase]
-            weight_sum += weight
-        result.append(total / weight_sum)
-    return result
-
-
-def test_weights_of_doubling_and_halving_are_the_known_ones() -> None:
-    # Keys' cubic at distances 1.25, 0.25, 0.75, 1.75; halving stretches it twice.
-    doubling = resize_weights(16, 32, 2.0, "bicubic", True)
-    assert doubling[16, 6:10].tolist() == [-0.0234375, 0.2265625, 0.8671875, -0.0703125]
-    halving = resize_weights(16, 8, 0.5, "bicubic", True)
-    half = [-0.01171875, -0.03515625, 0.11328125, 0.43359375]
-    assert halving[4, 5:13].tolist() == half + half[::-1]
-    # Without antialiasing the kernel keeps its width: exactly between two samples.
-    assert resize_weights(16, 8, 0.5, "bicubic", False)[4, 7:11].tolist() == [
-        -0.0625,
-        0.5625,
-        0.5625,
-        -0.0625,
-    ]
-
-
-def test_lanczos_weights_are_normalised_sinc_products() -> None:
-    x = [-2.25, -1.25, -0.25, 0.75, 1.75, 2.75]
-    raw = [math.sin(math.pi * t) * math.sin(math.pi * t / 3) * 3 / (math.pi * t) ** 2 for t in x]
-    row = resize_weights(20, 40, 2.0, "lanczos3", True)[21]  # centre at 10.25
-    assert row[8:14].tolist() == pytest.approx([value / sum(raw) for value in raw], abs=1e-12)
-    assert row.count_nonzero() == 6
-
-
-@pytest.mark.parametrize(
-    ("length", "out", "factor"),
-    [(12, 3, 0.25), (9, 36, 4.0), (10, 7, 0.7), (7, 24, 3.3), (3, 1, 0.25), (1, 4, 4.0), (2, 1, 0.5)],
-)
+@pytest.mark.parametrize(("length", "out", "factor"), LENGTHS)
 def test_equals_the_rule_written_out(length: int, out: int, factor: float) -> None:
     line = torch.rand(length, generator=torch.Generator().manual_seed(length), dtype=torch.float64)
     expected = naive(line.tolist(), out, factor)

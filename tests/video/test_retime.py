@@ -6,8 +6,8 @@ import random
 from fractions import Fraction
 from itertools import pairwise
 
+import numpy as np
 import pytest
-import torch
 
 from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.video.retime import ConstantRate, RunningRate
@@ -18,7 +18,7 @@ BASE = Fraction(1, 1000)
 def frames(times: list[int], size: int) -> list[FrameBatch]:
     """Batches of gray frames of one pixel, each as bright as its place."""
     color = ColorSpec(matrix="gray", subsampling=(1, 1))
-    planes = (torch.arange(len(times), dtype=torch.uint8)[:, None, None],)
+    planes = (np.arange(len(times), dtype=np.uint8)[:, None, None],)
     waits = [after - before for before, after in pairwise(times)]
     whole = FrameBatch(planes, color, tuple(times), BASE, (*waits, 40))
     return list(whole.split(size))
@@ -34,13 +34,15 @@ def test_it_shows_what_the_whole_timeline_would_show(fps: Fraction, size: int) -
     known = ConstantRate(times, 40, BASE, fps)
     running = RunningRate(times[0], BASE, fps)
     shown = [
-        (batch.pts[0] * batch.time_base, int(batch.planes[0]), batch.durations[0] * batch.time_base)
+        (batch.pts[0] * batch.time_base, batch.planes[0].item(), batch.durations[0] * batch.time_base)
         for frame in running.select(frames(times, size))
         for batch in running.repeat(frame)
     ]
     assert [time for time, _, _ in shown] == [pts * known.time_base for pts in known.output_pts]
     expected = [
-        int(batch.planes[0]) for one in known.select(frames(times, size)) for batch in known.repeat(one)
+        batch.planes[0].item()
+        for one in known.select(frames(times, size))
+        for batch in known.repeat(one)
     ]
     assert [place for _, place, _ in shown] == expected
     assert {length for _, _, length in shown} == {1 / fps}

@@ -102,7 +102,7 @@ def thumbnail(path: Path) -> bytes:
 
 def rgb_bytes(path: Path) -> Tensor:
     """A picture file as (H, W, 3) uint8 RGB; more than eight bits are rounded to them."""
-    rgb = to_rgb(read_still(path))[0]
+    rgb: Tensor = to_rgb(read_still(path).tensors())[0]
     return rgb if rgb.dtype == torch.uint8 else (rgb * 255 + 0.5).to(torch.uint8)
 
 

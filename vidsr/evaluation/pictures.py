@@ -74,7 +74,7 @@ def find_lr(hr: Path, folder: Path, scale: int) -> Path:
 
 def rgb_floats(frame: FrameBatch, device: torch.device) -> Tensor:
     """(1, 3, H, W) floats in [0, 1] of one frame."""
-    rgb = to_rgb(frame).to(device).permute(0, 3, 1, 2)
+    rgb: Tensor = to_rgb(frame.tensors()).to(device).permute(0, 3, 1, 2)
     return rgb.float() / 255 if rgb.dtype == torch.uint8 else rgb.float()
 
 

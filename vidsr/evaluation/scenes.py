@@ -41,7 +41,7 @@ def look_at(frame: FrameBatch) -> Glimpse:
     if len(frame) != 1:
         raise ValueError(f"a glimpse is of one frame, not {len(frame)}")
     top = float((1 << frame.color.depth) - 1)
-    opaque = frame.planes[: frame.color.channels - frame.color.alpha]
+    opaque = frame.tensors().planes[: frame.color.channels - frame.color.alpha]
     means = [functional.adaptive_avg_pool2d(plane.float() / top, GRID)[0] for plane in opaque]
     first = means[0]
     detail = float((first.diff(dim=0).abs().mean() + first.diff(dim=1).abs().mean()) / 2)

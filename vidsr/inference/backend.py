@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, get_args, runtime_checkable
 
+import numpy as np
+
+from vidsr.arrays import Array, Device, DType, to_device
 from vidsr.config import BackendName, UpscaleConfig
 from vidsr.errors import BackendUnavailable
-from vidsr.inference.card_driver import card_answers
+from vidsr.inference.card_driver import card_answers, has_driver
 from vidsr.progress import Notice, Progress
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
     from vidsr.inference.tuning import Trial
     from vidsr.models.weights import Weights
+
+WARM_UP = (1, 32, 32, 3)
+"""Shape of the first call."""
 
 LADDER: tuple[BackendName, ...] = ("tensorrt", "cuda", "openvino", "cpu")
 """The order in which `--backend auto` tries, fastest first."""
@@ -55,8 +58,8 @@ class Backend(Protocol):
         """Output size over input size."""
 
     @property
-    def device(self) -> torch.device:
-        """Where its input and output are."""
+    def device(self) -> Device:
+        """Where its input and output are, and whether they are arrays of NumPy's or tensors."""
 
     @property
     def limits(self) -> SizeLimits:
@@ -70,7 +73,7 @@ class Backend(Protocol):
     def bytes_per_pixel(self) -> int:
         """Working memory of a call per LR pixel of its batch, bytes; an upper estimate."""
 
-    def __call__(self, lr: Tensor) -> Tensor:
+    def __call__(self, lr: Array) -> Array:
         """Enlarge (N, h, w, 3) to (N, scale*h, scale*w, 3), clamped.
 
         uint8 for 8-bit video; floating in [0, 1] for deeper video; the same dtype comes out, in memory
@@ -95,10 +98,10 @@ class Call:
     frames: int
     height: int  # LR pixels
     width: int
-    dtype: torch.dtype  # uint8, or float32 in [0, 1]
+    dtype: DType  # uint8, or float32 in [0, 1]
 
     def __str__(self) -> str:
-        kind = "bytes" if self.dtype.itemsize == 1 else "floats"
+        kind = "bytes" if self.dtype == "uint8" else "floats"
         return f"{self.frames}x{self.height}x{self.width} {kind}"
 
 
@@ -136,6 +139,14 @@ class Abreast(Protocol):
 
 
 @runtime_checkable
+class Expectant(Protocol):
+    """A backend for which a call of another size takes as long to begin as one of the right size."""
+
+    def expect(self, call: Call) -> None:
+        """Be ready for such calls, which are the first to come. Raises what calling it raises."""
+
+
+@runtime_checkable
 class Renewable(Protocol):
     """A backend that may find something faster while it is at work."""
 
@@ -156,18 +167,21 @@ def choose_device(config: UpscaleConfig) -> str:
     return "cuda" if config.backend in ("cuda", "tensorrt") else "cpu"
 
 
-def open_backend(weights: Weights, config: UpscaleConfig, progress: Progress) -> Backend:
+def open_backend(
+    weights: Weights, config: UpscaleConfig, progress: Progress, first: Call | None = None
+) -> Backend:
     """Open the backend the user asked for, or the first of the ladder that runs.
 
     Only BackendUnavailable steps down, and each step is reported with its reason. A backend asked for
-    by name never falls back. Each one has answered a first small call when it is returned.
+    by name never falls back. Each one has answered a first small call when it is returned, or is ready
+    for the `first` that will come, where that is known.
     """
     if config.backend != "auto":
-        return _open(config.backend, weights, config, progress)
+        return _open(config.backend, weights, config, progress, first)
     refusals: dict[str, list[str]] = {}  # names by reason: several may have the same
     for name in LADDER:
         try:
-            backend = _open(name, weights, config, progress)
+            backend = _open(name, weights, config, progress, first)
         except BackendUnavailable as error:
             refusals.setdefault(str(error), []).append(name)
         else:
@@ -179,10 +193,14 @@ def open_backend(weights: Weights, config: UpscaleConfig, progress: Progress) ->
     raise BackendUnavailable(f"nothing here can run the network ({tried})")
 
 
-def _open(name: BackendName, weights: Weights, config: UpscaleConfig, progress: Progress) -> Backend:
+def _open(
+    name: BackendName,
+    weights: Weights,
+    config: UpscaleConfig,
+    progress: Progress,
+    first: Call | None,
+) -> Backend:
     assert name in get_args(BackendName) and name != "auto"
-    import torch
-
     backend: Backend
     if name == "openvino":
         try:
@@ -190,15 +208,22 @@ def _open(name: BackendName, weights: Weights, config: UpscaleConfig, progress: 
         except ImportError as error:
             raise BackendUnavailable(f"OpenVINO is not installed ({error})") from error
         backend = OpenvinoBackend(weights, config.precision)
+    elif name in ("cuda", "tensorrt") and not has_driver():
+        # Said without PyTorch, whose loading takes longer than a short job.
+        raise BackendUnavailable("no NVIDIA driver is installed here")
     elif name == "tensorrt":
         from vidsr.inference.tensorrt_backend import open_tensorrt
 
         # It makes its first call itself: a frame of this size would ask for an engine of this size.
         return open_tensorrt(weights, config, progress)
     else:
+        import torch
+
         from vidsr.inference.torch_backend import TorchBackend
 
         backend = TorchBackend(weights, torch.device(name), config.precision, compiled=config.compile)
-    with torch.inference_mode():
-        backend(torch.zeros(1, 32, 32, 3, dtype=torch.uint8, device=backend.device))
+    if first is not None and isinstance(backend, Expectant):
+        backend.expect(first)
+    else:
+        backend(to_device(np.zeros(WARM_UP, np.uint8), backend.device))
     return backend

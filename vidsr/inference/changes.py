@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vidsr.frames import ColorSpec
 
@@ -16,27 +15,28 @@ BLOCK = 4
 Blocks = NDArray[np.bool_]
 """(ceil(H / BLOCK), ceil(W / BLOCK)): what holds for each block of a frame of (H, W) luma samples."""
 
+Samples = NDArray[np.generic]
+
 _WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32}
 """As many truth values side by side as the key says, looked at as one number."""
 
 
-def same_frame(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
-    """Whether two frames of one kind, planes (H, W) of uint8 or uint16 on the CPU, are equal."""
-    pairs = zip(before, after, strict=True)
-    return all(np.array_equal(old.numpy(), new.numpy()) for old, new in pairs)
+def same_frame(before: Sequence[Samples], after: Sequence[Samples]) -> bool:
+    """Whether two frames of one kind, planes (H, W) of uint8 or uint16, are equal."""
+    return all(np.array_equal(old, new) for old, new in zip(before, after, strict=True))
 
 
-def changed_blocks(before: Sequence[Tensor], after: Sequence[Tensor], color: ColorSpec) -> Blocks:
+def changed_blocks(before: Sequence[Samples], after: Sequence[Samples], color: ColorSpec) -> Blocks:
     """The blocks of a frame in which a sample of its luma or chroma is another than before.
 
-    Both frames are planes (H, W) of uint8 or uint16 on the CPU, of the same size and colour. Alpha is
+    Both frames are planes (H, W) of uint8 or uint16, of the same size and colour. Alpha is
     not looked at: no network sees it.
     """
     changed: Blocks | None = None
     for index in range(color.channels - color.alpha):
         # RGB has no subsampling, and the first plane of all others none either.
         down, across = color.subsampling if index and color.matrix != "rgb" else (1, 1)
-        found = _blocks(before[index].numpy(), after[index].numpy(), BLOCK // down, BLOCK // across)
+        found = _blocks(before[index], after[index], BLOCK // down, BLOCK // across)
         changed = found if changed is None else np.logical_or(changed, found, out=changed)
     assert changed is not None
     return changed
@@ -58,7 +58,7 @@ def within(blocks: Blocks, reach: int) -> Blocks:
     return blocks
 
 
-def _blocks(before: NDArray[np.generic], after: NDArray[np.generic], high: int, wide: int) -> Blocks:
+def _blocks(before: Samples, after: Samples, high: int, wide: int) -> Blocks:
     """Blocks of `high` by `wide` samples that differ; at the ends they may be cut short."""
     height, width = after.shape
     rows, columns = -(-height // high), -(-width // wide)

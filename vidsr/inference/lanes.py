@@ -1,25 +1,23 @@
-"""The three lanes of a device: planes up, its own work, planes down, all at the same time.
-
-A GPU copies in both directions while it computes, if three things hold: each direction has a stream of
-its own, the host's memory is pinned (the copy engines cannot be interrupted by paging), and the host
-does not wait in between. What is queued on a lane therefore returns at once; only `Arrival.wait` waits.
-CUDA C++ Programming Guide, sections "Asynchronous Concurrent Execution" and "Page-Locked Host Memory".
-"""
+"""How planes get from the host to where the network computes, and back."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-from torch import Tensor
+from vidsr.arrays import HOST, Array, Device, Host, namespace, to_device, to_host
 
-Planes = tuple[Tensor, ...]
+Planes = tuple[Array, ...]
 
-CUDA_SLOTS = 3
-"""Batches on their way at once: one goes down, one is computed, one is queued behind it."""
+
+def joined(batches: Sequence[Planes]) -> Planes:
+    """The planes of several batches, one behind the other."""
+    if len(batches) == 1:
+        return batches[0]
+    return tuple(namespace(same[0]).concatenate(same) for same in zip(*batches, strict=True))
 
 
 class Arrival(Protocol):
@@ -74,71 +72,23 @@ class HostLanes:
 
     slots = 1
 
+    def __init__(self, device: Device = HOST) -> None:
+        self._device = device
+
     def up(self, planes: Planes) -> Planes:
-        return planes
+        return tuple(to_device(plane, self._device) for plane in planes)
 
     def computing(self) -> AbstractContextManager[object]:
         return nullcontext()
 
     def down(self, planes: Planes) -> Arrival:
-        return Arrived(planes)
+        return Arrived(tuple(map(to_host, planes)))
 
 
-@dataclass(frozen=True)
-class Landing:
-    """Planes on the way down, and the event that marks their arrival."""
-
-    here: Planes
-    there: Planes  # kept, so that their memory is not given to other work before they are read
-    landed: torch.cuda.Event
-
-    def wait(self) -> Planes:
-        self.landed.synchronize()  # releases the interpreter's lock
-        return self.here
-
-
-class CudaLanes:
-    """An NVIDIA card's: one stream for each direction and one for the work.
-
-    Pinned memory comes from PyTorch's cache of it, which takes a block back only when the copies that
-    use it are done; so results may be kept for as long as an encoder likes.
-    """
-
-    slots = CUDA_SLOTS
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._uploads, self._work, self._downloads = (
-            torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-            for _ in range(3)
-        )
-
-    def up(self, planes: Planes) -> Planes:
-        with torch.cuda.stream(self._uploads):
-            there = tuple(plane.pin_memory().to(self._device, non_blocking=True) for plane in planes)
-        self._work.wait_stream(self._uploads)
-        for plane in there:
-            plane.record_stream(self._work)  # made on one stream, used and let go on another
-        return there
-
-    def computing(self) -> AbstractContextManager[object]:
-        return torch.cuda.stream(self._work)
-
-    def down(self, planes: Planes) -> Arrival:
-        self._downloads.wait_stream(self._work)
-        with torch.cuda.stream(self._downloads):
-            here = tuple(
-                torch.empty(plane.shape, dtype=plane.dtype, pin_memory=True).copy_(
-                    plane, non_blocking=True
-                )
-                for plane in planes
-            )
-            # Blocking: the waiting thread sleeps, since the encoder wants the core it would spin on.
-            landed = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
-            landed.record(self._downloads)
-        return Landing(here, planes, landed)
-
-
-def lanes_of(device: torch.device) -> Lanes:
+def lanes_of(device: Device) -> Lanes:
     """The lanes of a device."""
-    return CudaLanes(device) if device.type == "cuda" else HostLanes()
+    if isinstance(device, Host) or device.type != "cuda":
+        return HostLanes(device)
+    from vidsr.inference.card_lanes import CardLanes
+
+    return CardLanes(device)

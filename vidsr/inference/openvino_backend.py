@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -12,24 +13,26 @@ from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 # The graph first: it keeps OpenVINO from reporting its use.
-from vidsr.inference.openvino_graph import VERSION, Ranges, build_graph, last_shuffle  # isort: split
+from vidsr.inference.openvino_graph import VERSION, Ranges, Tensors, build_graph, last_shuffle  # isort: split
 
 import openvino
 
+from vidsr.arrays import HOST, DType
 from vidsr.config import UpscalePrecision
+from vidsr.cores import threads
 from vidsr.errors import BackendUnavailable, OutOfMemory
-from vidsr.inference.backend import SizeLimits
+from vidsr.inference.backend import WARM_UP, Call, SizeLimits
 from vidsr.inference.calibration import Calibration, find_calibration
 from vidsr.inference.engine_files import user_cache
+from vidsr.inference.memory import working_bytes_per_pixel
 from vidsr.inference.processor import bytes_pay
 from vidsr.inference.shuffle import spread
-from vidsr.inference.torch_backend import working_bytes_per_pixel
-from vidsr.models.generator import Generator
-from vidsr.models.weights import Weights, load_generator
+from vidsr.models.generator_config import GeneratorConfig
+from vidsr.models.weights import Weights, load_tensors
 
 SHAPES_KEPT = 3
 """Compiled shapes kept ready: the frames', a shorter last batch's, and the warm-up's."""
@@ -45,7 +48,7 @@ not with `srgan-lite` x4, whose job would be an eighth faster and take 700 MB an
 SMALL_PX = 1 << 18
 """LR pixels up to which one frame is in the network while another is in the colour conversion."""
 
-TRIAL_SHAPE = torch.Size((1, 96, 96, 3))
+TRIAL_SHAPE = (1, 96, 96, 3)
 TRIALS = 5
 """What 8 bits are tried on where the processor's instructions do not tell: half a second in all."""
 
@@ -73,17 +76,13 @@ class OpenvinoBackend:
     """Runs a generator on the CPU: any weights in fp32, calibrated ones in int8.
 
     A graph is compiled for each shape when it first comes (about 0.1 s, and faster to run than one of
-    dynamic shape), and the last few are kept. The number of threads is what PyTorch's was when the
-    backend was made; the result is the same to the bit with any. It may be called from several threads.
-
-    While it is entered, PyTorch itself works with a quarter of them. Its threads spin at the end of
-    each small step of the colour conversion until all are there, and where OpenVINO's and the encoder's
-    want the same cores that takes longer than the step: on two busy cores 40 to 450 ms a frame of
-    1280x720 instead of 6.
+    dynamic shape), and the last few are kept. The number of threads is what `cores.threads` said when
+    the backend was made; the result is the same to the bit with any. It may be called from several
+    threads, and never loads PyTorch.
     """
 
     name = "openvino"
-    device = torch.device("cpu")
+    device = HOST
     limits = SizeLimits()
 
     def __init__(
@@ -94,24 +93,22 @@ class OpenvinoBackend:
     ) -> None:
         """`calibration` None looks for the one beside the weights. Raises BackendUnavailable."""
         self._core = _core()
-        self._threads = torch.get_num_threads()
-        self._threads_before: int | None = None
+        self._threads = threads()
         self.scale = weights.scale
-        generator = load_generator(weights, self.device)
-        self.receptive_radius = generator.config.receptive_radius
-        self._shuffle = last_shuffle(generator.config)
-        self.bytes_per_pixel = working_bytes_per_pixel(generator.config, torch.float32.itemsize)
+        network = load_tensors(weights)
+        self.receptive_radius = network[0].receptive_radius
+        self._shuffle = last_shuffle(network[0])
+        self.bytes_per_pixel = working_bytes_per_pixel(network[0], np.dtype(np.float32).itemsize)
         if precision in ("auto", "int8") and calibration is None:
             calibration = find_calibration(weights)
-        self.precision = self._choose(precision, weights, generator, calibration)
+        self.precision = self._choose(precision, weights, network, calibration)
         self.runtime = f"openvino {VERSION}"
         ranges: Ranges | None = None
         if self.precision == "int8" and calibration is not None:
             ranges = calibration.ranges
             self.runtime += f", calibration {calibration.digest}"
-        self._graphs = {
-            dtype: build_graph(generator, dtype, ranges) for dtype in (torch.uint8, torch.float32)
-        }
+        dtypes: tuple[DType, ...] = ("uint8", "float32")
+        self._graphs = {dtype: build_graph(*network, dtype, ranges) for dtype in dtypes}
         self._shapes: OrderedDict[tuple[Any, ...], _Shape] = OrderedDict()
         self._lock = threading.Lock()
         self._abreast = False
@@ -121,7 +118,7 @@ class OpenvinoBackend:
         self,
         asked: UpscalePrecision,
         weights: Weights,
-        generator: Generator,
+        network: tuple[GeneratorConfig, Tensors],
         calibration: Calibration | None,
     ) -> str:
         """The precision that what was asked for comes to on this machine."""
@@ -139,31 +136,36 @@ class OpenvinoBackend:
             return asked
         pays = calibration is not None and bytes_pay(
             f"{weights.name} {weights.sha256[:8]}, OpenVINO {VERSION}",
-            lambda: self._share_of_time(generator, calibration.ranges),
+            lambda: self._share_of_time(network, calibration.ranges),
             user_cache() / "int8.json",
         )
         return "int8" if pays else "fp32"
 
-    def __call__(self, lr: Tensor) -> Tensor:
+    def __call__(self, lr: NDArray[Any]) -> NDArray[Any]:
         """Enlarge (N, h, w, 3) RGB, uint8 or floating in [0, 1], by the scale; clamped, same dtype."""
         if self._closed:
             raise ValueError("the backend is closed")
-        pixels = lr if lr.dtype == torch.uint8 else lr.float()
-        pixels = pixels.contiguous()
-        try:
-            with self._request(pixels) as request:
-                # It shares the memory of PyTorch's: nothing is copied.
-                request.set_input_tensor(openvino.Tensor(pixels.numpy(), shared_memory=True))
-                request.infer()
-                # The request keeps the cells and overwrites them with the next call.
-                sr = spread(torch.from_numpy(request.get_output_tensor().data), self._shuffle)
-        except (RuntimeError, MemoryError) as error:
-            if not _lacks_memory(error):
-                raise
-            with self._lock:  # another call may be looking its shape up
-                self._shapes.clear()
-            raise OutOfMemory(f"{self.name}: {len(lr)} frames at once do not fit") from error
-        return sr.to(lr.dtype)
+        # OpenVINO shares no memory that may not be written, though it only reads this.
+        pixels = np.require(lr, None if lr.dtype == np.uint8 else np.float32, ("C", "W"))
+        with self._request(pixels) as request:
+            # It shares the memory of NumPy's: nothing is copied.
+            request.set_input_tensor(openvino.Tensor(pixels, shared_memory=True))
+            request.infer()
+            # The request keeps the cells and overwrites them with the next call.
+            sr = spread(request.get_output_tensor().data, self._shuffle)
+        return sr.astype(lr.dtype, copy=False)
+
+    def expect(self, call: Call) -> None:
+        """Compile for small frames before they come; a call of another size would take as long."""
+        pixels = call.frames * call.height * call.width
+        if self.calls_at_once(pixels) == 1:
+            self(np.zeros(WARM_UP, np.uint8))  # how large the pieces will be depends on the memory
+            return
+        with (
+            self.abreast(),
+            self._request(np.empty((call.frames, call.height, call.width, 3), call.dtype)),
+        ):
+            pass
 
     def calls_at_once(self, pixels: int) -> int:
         """How many calls of so many LR pixels each are worth making at once."""
@@ -184,32 +186,40 @@ class OpenvinoBackend:
             self._abreast = False
 
     @contextmanager
-    def _request(self, pixels: Tensor) -> Iterator[openvino.InferRequest]:
+    def _request(self, pixels: NDArray[Any]) -> Iterator[openvino.InferRequest]:
         """A request of the graph for this shape and type, for the caller alone."""
-        with self._lock:
-            shape = self._shape(pixels)
-            request = shape.idle.pop() if shape.idle else shape.graph.create_infer_request()
         try:
-            yield request
-        finally:
             with self._lock:
-                shape.idle.append(request)
+                shape = self._shape(pixels)
+                request = shape.idle.pop() if shape.idle else shape.graph.create_infer_request()
+            try:
+                yield request
+            finally:
+                with self._lock:
+                    shape.idle.append(request)
+        except (RuntimeError, MemoryError) as error:
+            if not _lacks_memory(error):
+                raise
+            with self._lock:  # another call may be looking its shape up
+                self._shapes.clear()
+            raise OutOfMemory(f"{self.name}: {len(pixels)} frames at once do not fit") from error
 
-    def _shape(self, pixels: Tensor) -> _Shape:
+    def _shape(self, pixels: NDArray[Any]) -> _Shape:
         """The compiled graph for this shape and type."""
-        streams = self._streams(pixels.shape[:3].numel()) if self._abreast else 1
-        key = (pixels.dtype, pixels.shape, streams)
+        streams = self._streams(math.prod(pixels.shape[:3])) if self._abreast else 1
+        dtype: DType = "uint8" if pixels.dtype == np.uint8 else "float32"
+        key = (dtype, pixels.shape, streams)
         if key not in self._shapes:
             while len(self._shapes) >= SHAPES_KEPT:
                 self._shapes.popitem(last=False)
             hint = "bf16" if self.precision == "bf16" else "f32"
-            graph = self._compile(self._graphs[pixels.dtype], pixels.shape, streams, hint)
+            graph = self._compile(self._graphs[dtype], pixels.shape, streams, hint)
             self._shapes[key] = _Shape(graph, [])
         self._shapes.move_to_end(key)
         return self._shapes[key]
 
     def _compile(
-        self, graph: openvino.Model, shape: torch.Size, streams: int = 1, hint: str = "f32"
+        self, graph: openvino.Model, shape: tuple[int, ...], streams: int = 1, hint: str = "f32"
     ) -> Any:
         """A graph for one shape, that shares the threads among so many calls."""
         graph = graph.clone()
@@ -225,11 +235,11 @@ class OpenvinoBackend:
         }
         return self._core.compile_model(graph, "CPU", settings)
 
-    def _share_of_time(self, generator: Generator, ranges: Ranges) -> float:
+    def _share_of_time(self, network: tuple[GeneratorConfig, Tensors], ranges: Ranges) -> float:
         """Time of a small picture in 8 bits over its time in fp32."""
         least_s: list[float] = []
         for chosen in (ranges, None):
-            graph = build_graph(generator, torch.uint8, chosen)
+            graph = build_graph(*network, "uint8", chosen)
             request = self._compile(graph, TRIAL_SHAPE).create_infer_request()
             request.infer()  # the first one still allocates
             times = []
@@ -241,8 +251,6 @@ class OpenvinoBackend:
         return least_s[0] / least_s[1]
 
     def __enter__(self) -> Self:
-        self._threads_before = torch.get_num_threads()
-        torch.set_num_threads(max(1, self._threads // 4))
         return self
 
     def __exit__(
@@ -251,15 +259,11 @@ class OpenvinoBackend:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._threads_before is not None:
-            torch.set_num_threads(self._threads_before)
-            self._threads_before = None
         self._closed = True
         self._shapes.clear()
         self._graphs.clear()
 
 
 def _lacks_memory(error: BaseException) -> bool:
-    """Whether an error of PyTorch's or OpenVINO's allocator, neither of which has a type, is meant."""
-    text = str(error)
-    return isinstance(error, MemoryError) or "bad_alloc" in text or "can't allocate memory" in text
+    """Whether memory is what was lacking; OpenVINO's error for it has no type."""
+    return isinstance(error, MemoryError) or "bad_alloc" in str(error)

@@ -7,7 +7,8 @@ here, 8-bit arithmetic goes exactly where it is wanted.
 Importing OpenVINO reports usage by default: it writes an identifier into the user's home and sends to
 Google Analytics without having asked (openvino/tools/ovc/telemetry_utils.py of release 2026.4 passes
 `enable_opt_in_dialog=False`). vidsr hides the sending package before that import, so that OpenVINO takes
-its own empty stand-in, for the whole process; nothing is written and nothing sent.
+its own empty stand-in, for the whole process; nothing is written and nothing sent. Hidden for the import
+alone is the converter of other frameworks' models, which would be a third of its time.
 """
 
 from __future__ import annotations
@@ -17,45 +18,51 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from vidsr.arrays import DType
 from vidsr.inference.calibration import LEVELS, grid
-from vidsr.inference.rewrites import convolution_before_shuffle
-from vidsr.models.generator import LEAKY_SLOPE, Generator
-from vidsr.models.generator_config import GeneratorConfig
+from vidsr.inference.sub_pixels import before_shuffle
+from vidsr.models.generator_config import LEAKY_SLOPE, GeneratorConfig
 
 if "openvino" not in sys.modules:
     # None in this table makes the import fail as if the package were not installed.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    sys.modules["openvino.tools.ovc"] = None  # type: ignore[assignment]
 
 import openvino
+
+if sys.modules.get("openvino.tools.ovc", ...) is None:
+    del sys.modules["openvino.tools.ovc"]
 from openvino import Model, Node
 from openvino import opset13 as ops
 
 Ranges: TypeAlias = Mapping[str, tuple[float, float]]
 """Least and greatest value of what goes into a convolution, by the convolution's name."""
 
-Floats: TypeAlias = NDArray[np.float32]
+Tensors: TypeAlias = Mapping[str, NDArray[np.float32]]
+"""Those of a generator, by name."""
 
 VERSION: str = openvino.__version__
 
 _FILTER_LEVELS = 255  # symmetric: -127 to 127, as the multiply-add instructions want it
 
 
-def build_graph(generator: Generator, dtype: torch.dtype, ranges: Ranges | None = None) -> Model:
+def build_graph(
+    config: GeneratorConfig, tensors: Tensors, dtype: DType, ranges: Ranges | None = None
+) -> Model:
     """The graph from (N, h, w, 3) RGB to the cells of its enlargement, every side of it dynamic.
 
     What comes out is (N, f*h, f*w, 3 * (scale/f)**2): all is done but the last PixelShuffle, which is
     for `shuffle.spread` and whose factor `last_shuffle` tells. uint8 in and out where `dtype` says so,
     rounded to the nearest level with halves to even as PyTorch rounds; else fp32 in [0, 1], clamped,
-    with no 8-bit step at either end. `generator` has its batch norm folded. The convolutions named in
-    `ranges` are computed in 8 bits: their filters with a scale for each output channel, their input
-    with one affine map that holds zero exactly (the padding). All sums, the skip connections and the
-    input that is added at the end stay fp32.
+    with no 8-bit step at either end. `tensors` are the generator's, batch norm folded (see
+    `load_tensors`). The convolutions named in `ranges` are computed in 8 bits: their filters with a
+    scale for each output channel, their input with one affine map that holds zero exactly (the
+    padding). All sums, the skip connections and the input that is added at the end stay fp32.
     """
-    layers = _Layers(generator, ranges or {})
-    bytes_in = dtype == torch.uint8
+    layers = _Layers(config, tensors, ranges or {})
+    bytes_in = dtype == "uint8"
     pixels = ops.parameter([-1, -1, -1, 3], np.uint8 if bytes_in else np.float32, name="lr")
     lr = ops.transpose(pixels, _integers(0, 3, 1, 2))
     if bytes_in:
@@ -77,16 +84,13 @@ def last_shuffle(config: GeneratorConfig) -> int:
 class _Layers:
     """The nodes of a generator's layers, by the layers' names."""
 
-    def __init__(self, generator: Generator, ranges: Ranges) -> None:
-        self.config = generator.config
+    def __init__(self, config: GeneratorConfig, tensors: Tensors, ranges: Ranges) -> None:
+        self.config = config
         self._ranges = ranges
-        tensors = generator.state_dict()
+        self._tensors = dict(tensors)
         if self.config.upsampler == "staged":
-            tail = convolution_before_shuffle(generator.tail, 2)
-            tensors |= tail.state_dict(prefix="tail.")
-        self._tensors: dict[str, Floats] = {
-            name: tensor.detach().float().cpu().numpy() for name, tensor in tensors.items()
-        }
+            tail = before_shuffle(tensors["tail.weight"], tensors["tail.bias"], 2)
+            self._tensors["tail.weight"], self._tensors["tail.bias"] = tail
 
     def convolution(self, data: Node, name: str) -> Node:
         """A convolution that keeps the size."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
-
+from vidsr.arrays import Array, DType, dtype_of, floats
 from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.inference.lanes import Planes
 from vidsr.video import color
 
 
-def network_dtype(source: ColorSpec, target: ColorSpec) -> torch.dtype:
+def network_dtype(source: ColorSpec, target: ColorSpec) -> DType:
     """What the network is given: uint8 only where both sides have 8 bits, else float32 in [0, 1]."""
-    return torch.uint8 if max(source.depth, target.depth) == 8 else torch.float32
+    return "uint8" if max(source.depth, target.depth) == 8 else "float32"
 
 
 @dataclass(frozen=True)
@@ -26,19 +24,20 @@ class Passage:
     target: ColorSpec  # colour of the planes that come out
     size: tuple[int, int] | None = None  # (height, width) that comes out; None: as the network gives it
 
-    def dtype(self, source: ColorSpec) -> torch.dtype:
+    def dtype(self, source: ColorSpec) -> DType:
         """What the network is given of frames of this colour."""
         return network_dtype(source, self.target)
 
-    def lr(self, batch: FrameBatch) -> tuple[FrameBatch, Tensor]:
+    def lr(self, batch: FrameBatch) -> tuple[FrameBatch, Array]:
         """A batch on the network's device, and its RGB there, (N, H, W, 3) of `dtype`."""
         there = replace(batch, planes=self.up(batch.planes))
         lr = color.to_rgb(there)
-        if lr.dtype != self.dtype(batch.color):
-            lr = lr.float() / 255  # a deeper output must not pass through 8 bits
+        if dtype_of(lr) != self.dtype(batch.color):
+            lr = floats(lr)
+            lr /= 255  # a deeper output must not pass through 8 bits
         return there, lr
 
-    def planes(self, there: FrameBatch, sr: Tensor) -> Planes:
+    def planes(self, there: FrameBatch, sr: Array) -> Planes:
         """The target's planes of enlarged RGB (N, s*H, s*W, 3), uint8 or uint16, on the same device.
 
         Where another size is wanted, the picture is resized with an antialiasing filter. Alpha is taken

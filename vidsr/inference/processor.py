@@ -11,6 +11,9 @@ from vidsr.inference.findings import measured_once
 BYTE_PRODUCTS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 """Linux's names for instructions that multiply bytes and add the products up in 32 bits in one step."""
 
+VECTORS = {"AVX-512": "avx512f", "AVX2": "avx2", "SVE": "sve", "NEON": "asimd"}
+"""What people call them, and Linux; the widest first."""
+
 WORTH = 0.8
 """8 bits are taken where they need at most this share of fp32's time: a tie is no reason to round."""
 
@@ -18,6 +21,15 @@ WORTH = 0.8
 def multiplies_bytes(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether 8-bit convolutions are sure to be several times faster than fp32 ones."""
     return not BYTE_PRODUCTS.isdisjoint(_words(cpuinfo))
+
+
+def vector_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The widest of the processor's vector instructions that libraries choose their kernels by.
+
+    "plain" where there is none of VECTORS, or the system does not say.
+    """
+    words = set(_words(cpuinfo))
+    return next((name for name, flag in VECTORS.items() if flag in words), "plain")
 
 
 def bytes_pay(

@@ -7,7 +7,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vidsr.errors import BackendUnavailable, UsageError, WeightsError
@@ -158,7 +160,7 @@ def _cost(weights: Weights, found: Calibration, pictures: Sequence[Path]) -> tup
         for path in pictures:
             hr = _window(path, weights.scale)
             lr = _pixels(_reduced(hr, weights.scale))
-            truth, fine, rough = _pixels(hr), exact(lr), coarse(lr)
+            truth, fine, rough = _pixels(hr).numpy(), exact(lr.numpy()), coarse(lr.numpy())
             likeness.append(_psnr_db(rough, fine))
             losses.append(_psnr_db(fine, truth) - _psnr_db(rough, truth))
     return sum(likeness) / len(likeness), sum(losses) / len(losses)
@@ -166,7 +168,7 @@ def _cost(weights: Weights, found: Calibration, pictures: Sequence[Path]) -> tup
 
 def _window(path: Path, scale: int) -> Tensor:
     """The middle of a picture, (1, 3, H, W) in [0, 1], sides a multiple of the scale."""
-    rgb = to_rgb(read_still(path)).permute(0, 3, 1, 2)
+    rgb: Tensor = to_rgb(read_still(path).tensors()).permute(0, 3, 1, 2)
     rgb = rgb.float() / 255 if rgb.dtype == torch.uint8 else rgb.float()
     height, width = (min(side // scale, WINDOW) * scale for side in rgb.shape[-2:])
     if min(height, width) == 0:
@@ -185,7 +187,7 @@ def _pixels(image: Tensor) -> Tensor:
     return image.permute(0, 2, 3, 1).mul(255).round().to(torch.uint8).contiguous()
 
 
-def _psnr_db(a: Tensor, b: Tensor) -> float:
+def _psnr_db(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """PSNR of bytes, over all channels; 100 where they are equal."""
-    error = float((a.double() - b.double()).square().mean())
+    error = float(np.square(a.astype(np.float64) - b).mean())
     return 10 * math.log10(255**2 / error) if error else 100.0

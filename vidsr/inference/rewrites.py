@@ -25,6 +25,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from vidsr.inference.sub_pixels import before_shuffle
 from vidsr.models.generator import Generator, fold_batch_norm
 
 Depth = Literal["bytes", "floats"]
@@ -126,42 +127,11 @@ def activation_before_shuffle(act: nn.Module, factor: int) -> nn.Module:
 
 
 def convolution_before_shuffle(conv: nn.Conv2d, factor: int) -> nn.Conv2d:
-    """The convolution C such that PixelShuffle(C(x)) equals conv(PixelShuffle(x)), both by `factor`.
-
-    `conv` is odd-sided and padded to keep the size. Along one axis, output f*y + i reads, d pixels away,
-    position f*y + i + d = f*(y + a) + b with a = floor((i + d) / f) and b = (i + d) mod f: sub-pixel b
-    of the small map's pixel y + a. So the weight of offset d becomes that of offset a, from input
-    channel (c, b) to output channel (k, i). A 9x9 from 64 to 3 channels becomes, at factor 2, a 5x5 from
-    256 to 12, of which 81/100 are not zero.
-    """
-    side = conv.kernel_size[0]
-    reach = side // 2
-    radius = -(-reach // factor)
-    weight = conv.weight.detach()
-    small = weight.new_zeros(
-        conv.out_channels,
-        factor,
-        factor,
-        conv.in_channels,
-        factor,
-        factor,
-        2 * radius + 1,
-        2 * radius + 1,
-    )
-    for row_out in range(factor):
-        for column_out in range(factor):
-            for row in range(side):
-                row_at, row_in = divmod(row_out + row - reach, factor)
-                for column in range(side):
-                    column_at, column_in = divmod(column_out + column - reach, factor)
-                    small[
-                        :, row_out, column_out, :, row_in, column_in, radius + row_at, radius + column_at
-                    ] = weight[:, :, row, column]
-    area = factor**2
-    rewritten = _same_padded(conv.in_channels * area, conv.out_channels * area, 2 * radius + 1)
-    rewritten.weight = nn.Parameter(small.reshape(rewritten.weight.shape))
+    """The convolution C such that PixelShuffle(C(x)) equals conv(PixelShuffle(x)), both by `factor`."""
     assert conv.bias is not None  # every convolution of the generator has one
-    rewritten.bias = nn.Parameter(conv.bias.detach().repeat_interleave(area))
+    weight, bias = before_shuffle(conv.weight.detach(), conv.bias.detach(), factor)
+    rewritten = _same_padded(weight.shape[1], weight.shape[0], weight.shape[2])
+    rewritten.weight, rewritten.bias = nn.Parameter(weight), nn.Parameter(bias)
     return rewritten
 
 

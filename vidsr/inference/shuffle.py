@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import Any
 
-_RUNS = {2: torch.int16, 4: torch.int32, 8: torch.int64, 16: torch.complex128}
+import numpy as np
+from numpy.typing import NDArray
+
+_RUNS = {2: np.int16, 4: np.int32, 8: np.int64, 16: np.complex128}
 """As many bytes side by side as the key says, moved as one value; nothing is computed with them."""
 
 
-def spread(cells: Tensor, factor: int) -> Tensor:
+def spread(cells: NDArray[Any], factor: int) -> NDArray[Any]:
     """PixelShuffle(factor) of (N, h, w, 3 * factor**2) to frames (N, factor*h, factor*w, 3).
 
     `cells` is dense, uint8 or float32, its channels in PyTorch's order: colour, row, column. The result
@@ -18,8 +20,10 @@ def spread(cells: Tensor, factor: int) -> Tensor:
     OpenVINO's transposition takes 2); and the colour conversion behind it reads plane by plane.
     """
     count, height, width, _ = cells.shape
-    runs = cells.view(_RUNS[factor * cells.element_size()])
-    planes = torch.empty((count, 3, height, factor, width), dtype=runs.dtype)
-    planes.copy_(runs.view(count, height, width, 3, factor).permute(0, 3, 1, 4, 2))
-    picture = planes.view(cells.dtype).view(count, 3, height * factor, width * factor)
-    return picture.permute(0, 2, 3, 1)
+    runs: NDArray[Any] = cells.view(_RUNS[factor * cells.itemsize]).reshape(
+        count, height, width, 3, factor
+    )
+    # A copy in any case: the planes of a single cell would else be the cell itself.
+    planes = runs.transpose(0, 3, 1, 4, 2).copy()
+    picture = planes.view(cells.dtype).reshape(count, 3, height * factor, width * factor)
+    return picture.transpose(0, 2, 3, 1)

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from vidsr.arrays import Array, copy, device_of, writing
 from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.inference.backend import Backend
 from vidsr.inference.changes import BLOCK, Blocks, changed_blocks, same_frame, within
 from vidsr.inference.exactness import exact_alone, exact_anywhere, exact_in_tiles
-from vidsr.inference.lanes import Planes
+from vidsr.inference.lanes import Planes, joined
 from vidsr.inference.passage import Passage
 from vidsr.inference.tally import Tally
 from vidsr.inference.tiling import Tile, cover_tiles, upscale_into, upscale_tiled
@@ -52,7 +51,7 @@ class _Work:
 class _Made:
     """What the last frame of a batch became."""
 
-    sr: Tensor  # (1, s*H, s*W, 3) on the device; overwritten in place by the next frame
+    sr: Array  # (1, s*H, s*W, 3) on the device; overwritten in place by the next frame
     planes: Planes  # (1, ...) on the device; handed out, and therefore left alone
 
 
@@ -140,14 +139,13 @@ class Skipper:
                 made = self._one(frame, part if made is not None else _Work(tiles, 1.0), made)
                 frames.append(made.planes)
             assert made is not None
-            planes = frames[0] if len(frames) == 1 else tuple(map(torch.cat, zip(*frames, strict=True)))
-            return planes, made
+            return joined(frames), made
         there, lr = self._passage.lr(batch)
         sr = upscale_tiled(lr, self._backend, tiles)
         planes = self._passage.planes(there, sr)
         self._count(len(batch), network=len(batch))
         last = slice(-1, None)
-        return planes, _Made(sr[last].clone(), tuple(plane[last] for plane in planes))
+        return planes, _Made(copy(sr[last]), tuple(plane[last] for plane in planes))
 
     def _one(self, frame: FrameBatch, work: _Work, before: _Made | None) -> _Made:
         if work.equal:
@@ -158,11 +156,11 @@ class Skipper:
         if work.share < 1:
             assert before is not None
             sr = before.sr
-            with torch.inference_mode():  # PyTorch's own results can be changed nowhere else
+            with writing(sr):
                 upscale_into(sr, lr, self._backend, work.tiles)
         else:
             before, sr = None, upscale_tiled(lr, self._backend, work.tiles)
-        if before is not None and self._passage.in_parts and exact_anywhere(sr.device):
+        if before is not None and self._passage.in_parts and exact_anywhere(device_of(sr)):
             target, scale = self._passage.target, self._backend.scale
             planes = convert_changed(before.planes, sr, target, work.tiles, scale)
         else:
@@ -186,8 +184,8 @@ class Skipper:
 
     def _compare(
         self,
-        before: tuple[Tensor, ...] | None,
-        after: tuple[Tensor, ...],
+        before: Planes | None,
+        after: Planes,
         batch: FrameBatch,
         tiles: list[Tile],
     ) -> _Work:
@@ -213,7 +211,7 @@ class Skipper:
 
     def _exact_alone(self, batch: FrameBatch, tiles: list[Tile]) -> bool:
         """Whether the frames of such a batch may be computed one by one."""
-        shape = torch.Size((len(batch), *tiles[0].size, 3))
+        shape = (len(batch), *tiles[0].size, 3)
         dtype = self._passage.dtype(batch.color)
         return self._tried((shape, dtype), lambda: exact_alone(self._backend, shape, dtype))
 

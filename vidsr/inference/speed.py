@@ -7,6 +7,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from vidsr.arrays import to_device, to_host
 from vidsr.config import UpscaleConfig
 from vidsr.cores import usable_cores
 from vidsr.inference.backend import choose_device, open_backend
@@ -70,15 +73,14 @@ def _card() -> str | None:
 
 
 def _measured(weights: Weights, config: UpscaleConfig) -> float:
-    import torch
-
     # An engine of TensorRT's takes minutes to build; what stands in for it tells the order of magnitude.
     with open_backend(weights, replace(config, engine_build="never"), silent) as backend:
-        lr = torch.zeros(TRIAL_SHAPES[backend.device.type], dtype=torch.uint8, device=backend.device)
+        count, height, width, channels = TRIAL_SHAPES[backend.device.type]
+        lr = to_device(np.zeros((count, height, width, channels), np.uint8), backend.device)
         backend(lr)  # compiles and allocates
         fastest = float("inf")
         for _ in range(TRIALS):
             began = time.perf_counter()
-            backend(lr).cpu()  # a GPU's calls return before the work is done
+            to_host(backend(lr))  # a GPU's calls return before the work is done
             fastest = min(fastest, time.perf_counter() - began)
-    return lr.shape[1] * lr.shape[2] / fastest
+    return height * width / fastest

@@ -25,6 +25,7 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
+from vidsr.arrays import dtype_of
 from vidsr.config import UpscaleConfig
 from vidsr.errors import BackendUnavailable, EngineError, OutOfMemory
 from vidsr.inference.backend import Backend, Call, SizeLimits, Tunable
@@ -94,9 +95,10 @@ class TensorrtBackend:
         """Enlarge (N, h, w, 3) RGB, uint8 or floating in [0, 1], by the scale; clamped, same dtype."""
         if self._closed:
             raise ValueError("the backend is closed")
-        engine = self._shelf(_kind(lr.shape[1], lr.shape[2], lr.dtype))
+        engine = self._shelf(_kind(lr.shape[1], lr.shape[2], dtype_of(lr)))
         if engine is None:
-            return self._stand_in(lr)
+            whole: Tensor = self._stand_in(lr)
+            return whole
         try:
             frames = lr.to(engine.dtype)
             sr = run_in_shapes(engine, engine.shapes, frames, self.scale, self.receptive_radius)
@@ -188,8 +190,8 @@ def open_tensorrt(
     return TensorrtBackend(stand_in, shelf, runtime, supply.stop.set)
 
 
-def _kind(height: int, width: int, dtype: torch.dtype) -> FrameKind:
-    depth: Depth = "bytes" if dtype == torch.uint8 else "floats"
+def _kind(height: int, width: int, dtype: str) -> FrameKind:
+    depth: Depth = "bytes" if dtype == "uint8" else "floats"
     return FrameKind(height, width, depth)
 
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from vidsr.arrays import Array, dense, device_of, dtype_of, empty, namespace
 from vidsr.inference.backend import Backend
 
 
@@ -35,11 +34,11 @@ class Tile:
         """(height, width) of what is read, LR pixels."""
         return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
-    def cut(self, image: Tensor) -> Tensor:
+    def cut(self, image: Array) -> Array:
         """What this tile reads of (N, H, W, 3), as a view."""
         return image[:, self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
 
-    def place(self, upscaled: Tensor, target: Tensor, scale: int) -> None:
+    def place(self, upscaled: Array, target: Array, scale: int) -> None:
         """Write the kept part of an upscaled tile (N, s*h, s*w, 3) into the whole (N, s*H, s*W, 3)."""
         y, x = self.rows, self.columns
         target[
@@ -88,7 +87,7 @@ def cover_tiles(
     return tiles
 
 
-def upscale_tiled(lr: Tensor, backend: Backend, tiles: Sequence[Tile]) -> Tensor:
+def upscale_tiled(lr: Array, backend: Backend, tiles: Sequence[Tile]) -> Array:
     """Enlarge (N, h, w, 3) tile by tile to (N, scale*h, scale*w, 3), same dtype and device.
 
     Tiles below the backend's least size or off its multiple are padded by repeating the border, and the
@@ -99,19 +98,19 @@ def upscale_tiled(lr: Tensor, backend: Backend, tiles: Sequence[Tile]) -> Tensor
     count, height, width, _ = lr.shape
     scale = backend.scale
     # Plane by plane: so the colour conversion reads it.
-    planes = torch.empty(count, 3, height * scale, width * scale, dtype=lr.dtype, device=lr.device)
-    sr = planes.permute(0, 2, 3, 1)
+    planes = empty((count, 3, height * scale, width * scale), dtype_of(lr), device_of(lr))
+    sr = namespace(planes).moveaxis(planes, 1, 3)
     upscale_into(sr, lr, backend, tiles)
     return sr
 
 
-def upscale_into(sr: Tensor, lr: Tensor, backend: Backend, tiles: Sequence[Tile]) -> None:
+def upscale_into(sr: Array, lr: Array, backend: Backend, tiles: Sequence[Tile]) -> None:
     """Enlarge only what `tiles` keep of (N, h, w, 3), into its place in (N, scale*h, scale*w, 3)."""
     for tile in tiles:
         tile.place(_call_padded(tile.cut(lr), backend), sr, backend.scale)
 
 
-def _call_padded(lr: Tensor, backend: Backend) -> Tensor:
+def _call_padded(lr: Array, backend: Backend) -> Array:
     """Call the backend with a size it takes; the padding at bottom and right is cropped again."""
     height, width = lr.shape[1], lr.shape[2]
     least, multiple = backend.limits.least, backend.limits.multiple
@@ -119,9 +118,9 @@ def _call_padded(lr: Tensor, backend: Backend) -> Tensor:
         -(-max(length, least) // multiple) * multiple for length in (height, width)
     )
     if (padded_height, padded_width) == (height, width):
-        return backend(lr.contiguous())
-    rows = torch.arange(padded_height, device=lr.device).clamp_(max=height - 1)
-    columns = torch.arange(padded_width, device=lr.device).clamp_(max=width - 1)
+        return backend(dense(lr))
+    rows = np.arange(padded_height).clip(max=height - 1)
+    columns = np.arange(padded_width).clip(max=width - 1)
     sr = backend(lr[:, rows][:, :, columns])
     return sr[:, : height * backend.scale, : width * backend.scale]
 

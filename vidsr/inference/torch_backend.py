@@ -8,11 +8,14 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from vidsr.arrays import empty
 from vidsr.config import UpscalePrecision
+from vidsr.cores import threads, use_threads
 from vidsr.errors import BackendUnavailable, EngineError, OutOfMemory
 from vidsr.inference.backend import Call, SizeLimits
 from vidsr.inference.engine_files import user_cache
 from vidsr.inference.findings import measured_once
+from vidsr.inference.memory import working_bytes_per_pixel
 from vidsr.inference.processor import processor_name
 from vidsr.inference.replay import Replay
 from vidsr.inference.rewrites import Depth
@@ -20,7 +23,6 @@ from vidsr.inference.self_check import check_engine
 from vidsr.inference.tuning import Run, Trial, fastest, try_out
 from vidsr.inference.variants import Form, Variant, build_network, offered
 from vidsr.models.generator import Generator
-from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import Weights, load_generator
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -55,6 +57,7 @@ class TorchBackend:
         """`compiled` also tries torch.compile. Raises BackendUnavailable."""
         if device.type == "cuda":
             _require_cuda()
+        use_threads(threads())  # PyTorch may have been loaded after they were chosen
         self.name = device.type
         self.device = device
         self.scale = weights.scale
@@ -105,8 +108,8 @@ class TorchBackend:
     def tune(self, call: Call) -> str:
         """Name of the fastest variant for such calls, tried out once and kept in the user's cache."""
         if self.device.type == "cpu":
-            where = f"{processor_name()}, {torch.get_num_threads()} threads"
-            what = str(call.dtype)
+            what: str = call.dtype
+            where = f"{processor_name()}, {threads()} threads"
         else:
             where, what = torch.cuda.get_device_name(self.device), str(call)
         # The candidates are part of it, so that new ones are tried.
@@ -126,7 +129,7 @@ class TorchBackend:
         height, width = CPU_TRIAL_SIZE if self.device.type == "cpu" else (call.height, call.width)
         count = 1 if self.device.type == "cpu" else call.frames
         with torch.inference_mode():
-            lr = torch.zeros(count, height, width, 3, dtype=call.dtype, device=self.device)
+            lr = empty((count, height, width, 3), call.dtype, self.device)
             if lr.dtype == torch.uint8:
                 lr.random_(0, 256)
             else:
@@ -145,8 +148,8 @@ class TorchBackend:
                 raise ValueError(f"{way!r} needs an NVIDIA card")
             self._replay = None
             shape = call.frames, call.height, call.width, 3
-            lr = torch.zeros(shape, dtype=call.dtype, device=self.device)
-            network = self._network(variant.form, call.dtype)
+            lr = empty(shape, call.dtype, self.device).zero_()
+            network = self._network(variant.form, lr.dtype)
             if variant.graph:
                 self._replay = Replay(network, lr)
             elif self.device.type == "cuda" or variant.form == "compiled":
@@ -203,20 +206,6 @@ class TorchBackend:
         self._networks.clear()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def working_bytes_per_pixel(config: GeneratorConfig, itemsize: int) -> int:
-    """An upper estimate of a call's working memory per LR pixel, bytes.
-
-    Input, skip, two inner maps and a convolution's workspace live at once in the body; where the
-    upsampling is staged, its last stage holds the map before and after the shuffle and the activation.
-    The final image exists as floats and as bytes.
-    """
-    body = 5 * config.channels * itemsize
-    image = config.scale**2 * 3 * (itemsize + 4 + 1)
-    if config.upsampler == "single":
-        return body + 2 * image
-    return body + 4 * config.channels * config.scale**2 * itemsize + image
 
 
 def _require_cuda() -> None:

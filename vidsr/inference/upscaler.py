@@ -8,12 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
 
-import torch
-
 from vidsr.errors import OutOfMemory, VidsrError
 from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.inference.backend import Abreast, Backend, Call, Renewable
-from vidsr.inference.lanes import Arrival, Arrived, ArrivesLater, HostLanes, Lanes, Planes, lanes_of
+from vidsr.inference.lanes import (
+    Arrival,
+    Arrived,
+    ArrivesLater,
+    HostLanes,
+    Lanes,
+    Planes,
+    joined,
+    lanes_of,
+)
 from vidsr.inference.passage import Passage, network_dtype
 from vidsr.inference.ring import ring
 from vidsr.inference.skipping import Skipper
@@ -171,7 +178,7 @@ class Upscaler:
             except OutOfMemory as error:
                 self._take_less(plan, batch.size, error)
                 return self._prepare(batch)()
-            return done[0] if len(done) == 1 else tuple(map(torch.cat, zip(*done, strict=True)))
+            return joined(done)
 
         return enlarge
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from torch import Tensor
-
+from vidsr.arrays import Array, copy
 from vidsr.frames import ColorSpec
 from vidsr.inference.lanes import Planes
 from vidsr.inference.tiling import Tile
@@ -62,7 +61,7 @@ class Window:
 
 
 def convert_changed(
-    before: Planes, sr: Tensor, color: ColorSpec, tiles: Sequence[Tile], scale: int
+    before: Planes, sr: Array, color: ColorSpec, tiles: Sequence[Tile], scale: int
 ) -> Planes:
     """The planes of `sr`, given those of a picture that differs only in what `tiles` keep.
 
@@ -73,7 +72,7 @@ def convert_changed(
     size = int(sr.shape[1]), int(sr.shape[2])
     chroma = (1, 1) if color.matrix in ("rgb", "gray") else color.subsampling
     reach = shrunk_reach(chroma)
-    planes = tuple(plane.clone() for plane in before)
+    planes = tuple(copy(plane) for plane in before)
     for tile in tiles:
         changed = Window.kept(tile, scale).wider(reach, size, chroma)
         read = changed.wider(reach, size, chroma)

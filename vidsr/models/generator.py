@@ -10,16 +10,12 @@ Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016 (arXiv:1609.05158).
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidsr.models.generator_config import GeneratorConfig
-
-LEAKY_SLOPE = 0.1
-"""Negative slope of the leaky ReLU: free in int8 on CPUs, unlike the learned slopes of PReLU."""
+from vidsr.models.folding import folded
+from vidsr.models.generator_config import LEAKY_SLOPE, GeneratorConfig
 
 
 class ResidualBlock(nn.Module):
@@ -113,30 +109,10 @@ def activation(config: GeneratorConfig) -> nn.Module:
 
 
 def fold_batch_norm(generator: Generator) -> Generator:
-    """A generator without batch norm that computes what this one does in evaluation mode.
-
-    Batch norm in evaluation is y = (x - mean) / sqrt(var + eps) * gamma + beta (S. Ioffe and
-    C. Szegedy 2015, arXiv:1502.03167), an affine map per channel, so it merges into the convolution
-    before it. Exact up to the rounding of the weights' own type.
-    """
+    """A generator without batch norm that computes what this one does in evaluation mode."""
     if not generator.config.batch_norm:
         return generator
-    folded = Generator(replace(generator.config, batch_norm=False)).to(generator.head.weight)
-    state = generator.state_dict()
-    for conv, norm in _normed_convolutions(generator.config):
-        gamma, beta = state.pop(f"{norm}.weight"), state.pop(f"{norm}.bias")
-        mean, var = state.pop(f"{norm}.running_mean"), state.pop(f"{norm}.running_var")
-        state.pop(f"{norm}.num_batches_tracked")
-        gain = gamma / torch.sqrt(var + nn.BatchNorm2d(1).eps)
-        state[f"{conv}.weight"] = state[f"{conv}.weight"] * gain[:, None, None, None]
-        state[f"{conv}.bias"] = beta + (state[f"{conv}.bias"] - mean) * gain
-    folded.load_state_dict(state)
-    return folded.train(generator.training)
-
-
-def _normed_convolutions(config: GeneratorConfig) -> list[tuple[str, str]]:
-    """Names of each convolution and of the batch norm behind it."""
-    if config.body == "plain":
-        return [(f"body.{3 * i}", f"body.{3 * i + 1}") for i in range(config.blocks)]
-    pairs = [(f"body.{i}.conv{n}", f"body.{i}.bn{n}") for i in range(config.blocks) for n in (1, 2)]
-    return [*pairs, ("body_conv", "body_bn")]
+    config, state = folded(generator.config, generator.state_dict())
+    plain = Generator(config).to(generator.head.weight)
+    plain.load_state_dict(state)
+    return plain.train(generator.training)

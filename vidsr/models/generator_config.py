@@ -10,6 +10,9 @@ Body = Literal["residual", "plain"]
 Upsampler = Literal["staged", "single"]
 Output = Literal["linear", "tanh"]
 
+LEAKY_SLOPE = 0.1
+"""Negative slope of the leaky ReLU: free in int8 on CPUs, unlike the learned slopes of PReLU."""
+
 
 @dataclass(frozen=True)
 class GeneratorConfig:
@@ -71,3 +74,48 @@ class GeneratorConfig:
     def stages(self) -> int:
         """Number of x2 upsampling stages of the staged form."""
         return self.scale.bit_length() - 1
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the generator's tensors, as its state dict has them."""
+        width, kernel = self.channels, (3, 3)
+        shapes: dict[str, tuple[int, ...]] = {}
+
+        def convolution(name: str, inputs: int, outputs: int, sides: tuple[int, int] = kernel) -> None:
+            shapes[f"{name}.weight"] = (outputs, inputs, *sides)
+            shapes[f"{name}.bias"] = (outputs,)
+
+        def activation(name: str) -> None:
+            if self.activation == "prelu":
+                shapes[f"{name}.weight"] = (width if self.channel_slopes else 1,)
+
+        convolution("head", 3, width, (self.head_kernel, self.head_kernel))
+        activation("head_act")
+        for name in self.body_convolutions():
+            convolution(name, width, width)
+        for block in range(self.blocks):
+            activation(f"body.{block}.act" if self.body == "residual" else f"body.{3 * block + 2}")
+        if self.batch_norm:
+            for norm in self.norms().values():
+                for part in ("weight", "bias", "running_mean", "running_var"):
+                    shapes[f"{norm}.{part}"] = (width,)
+                shapes[f"{norm}.num_batches_tracked"] = ()
+        if self.upsampler == "staged":
+            for stage in range(self.stages):
+                convolution(f"upsample.{3 * stage}", width, 4 * width)
+                activation(f"upsample.{3 * stage + 2}")
+        outputs = 3 if self.upsampler == "staged" else 3 * self.scale**2
+        convolution("tail", width, outputs, (self.tail_kernel, self.tail_kernel))
+        return shapes
+
+    def body_convolutions(self) -> list[str]:
+        """Names of the convolutions of the body, in order."""
+        if self.body == "plain":
+            return [f"body.{3 * block}" for block in range(self.blocks)]
+        names = [f"body.{block}.conv{place}" for block in range(self.blocks) for place in (1, 2)]
+        return [*names, "body_conv"]
+
+    def norms(self) -> dict[str, str]:
+        """Names of the batch norms behind the convolutions of the body, by those."""
+        if self.body == "plain":
+            return {f"body.{3 * block}": f"body.{3 * block + 1}" for block in range(self.blocks)}
+        return {name: name.replace("conv", "bn") for name in self.body_convolutions()}

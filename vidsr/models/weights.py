@@ -15,15 +15,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from vidsr.errors import UsageError, WeightsError
+from vidsr.models.folding import folded
+from vidsr.models.generator_config import GeneratorConfig
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from vidsr.models.generator import Generator
+
+T = TypeVar("T")
 
 SHIPPED = Path(__file__).parent.parent / "weights"
 """Where the shipped files lie, one per model, scale and objective: `<name>_x<scale>_<objective>`."""
@@ -253,40 +262,85 @@ def save_weights(
         raise WeightsError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
+def load_tensors(weights: Weights) -> tuple[GeneratorConfig, dict[str, NDArray[np.float32]]]:
+    """The configuration of these weights and their tensors by name: fp32, batch norm folded.
+
+    Files with a header of vidsr's are read without PyTorch. Raises WeightsError where the file is
+    missing, damaged, or holds something else than its configuration says.
+    """
+    config, state = _read_whole(weights.path)
+    if weights.detailed is not None:
+        other_config, other = _read_whole(weights.detailed)
+        if other_config != config:
+            raise WeightsError(f"{weights.detailed}: differs in shape from {weights.path}")
+        # Network interpolation, X. Wang et al., ESRGAN, ECCVW 2018 (arXiv:1809.00219), section 3.4.
+        part = np.float32(weights.detail)
+        state = {name: state[name] * (1 - part) + other[name] * part for name in state}
+    return folded(config, state)
+
+
 def load_generator(weights: Weights, device: torch.device) -> Generator:
     """The generator of these weights on a device: fp32, evaluation mode, batch norm folded."""
     import torch
 
-    from vidsr.models.generator import Generator, fold_batch_norm
-    from vidsr.models.generator_config import GeneratorConfig
+    from vidsr.models.generator import Generator
 
-    config, state = _read(weights.path)
-    if weights.detailed is not None:
-        other_config, other = _read(weights.detailed)
-        if other_config != config:
-            raise WeightsError(f"{weights.detailed}: differs in shape from {weights.path}")
-        # Network interpolation, X. Wang et al., ESRGAN, ECCVW 2018 (arXiv:1809.00219), section 3.4.
-        state = {name: torch.lerp(state[name], other[name], weights.detail) for name in state}
+    config, state = load_tensors(weights)
+    generator = Generator(config)
+    generator.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in state.items()})
+    return generator.eval().requires_grad_(False).to(device)
+
+
+def _read_whole(path: Path) -> tuple[GeneratorConfig, dict[str, NDArray[np.float32]]]:
+    """Configuration and tensors of a weights file, which fit each other."""
+    values, state = _read(path)
     try:
-        generator = Generator(GeneratorConfig(**config))
-        generator.load_state_dict(state)
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(
-            f"{weights.path}: its tensors do not fit its configuration ({reason})"
-        ) from error
-    generator = fold_batch_norm(generator.eval())
-    return generator.requires_grad_(False).to(device)
+        config = GeneratorConfig(**values)
+        shapes, state = _without_counts(config.shapes()), _without_counts(state)
+        if odd := shapes.keys() ^ state.keys():
+            raise ValueError(f"{min(odd)} is {'missing' if min(odd) in shapes else 'one too many'}")
+        for name, shape in shapes.items():
+            if state[name].shape != shape:
+                raise ValueError(f"{name} is {state[name].shape}, not {shape}")
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: its tensors do not fit its configuration ({error})") from error
+    return config, state
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _without_counts(named: Mapping[str, T]) -> dict[str, T]:
+    """Less how many batches the norms have seen: training's alone, and not in every file."""
+    return {name: item for name, item in named.items() if not name.endswith(".num_batches_tracked")}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
     """Configuration and fp32 tensors of any weights file, under the generator's own names."""
+    if path.suffix == ".safetensors" and "config" in (header := read_header(path)):
+        return _config_of(header, path), _read_arrays(path)
     from vidsr.models.paper_weights import adopt
+
+    config, state = adopt(_read_floats(path), path)
+    return config, {name: tensor.numpy() for name, tensor in state.items()}
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
+    """The fp32 tensors of a `.safetensors` file; only types that NumPy lacks take PyTorch to read."""
+    try:
+        arrays = load_file(path)
+    except TypeError:  # bfloat16
+        return {name: tensor.numpy() for name, tensor in _read_floats(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: damaged ({error}); fetch or export it again") from error
+    return {
+        name: array if array.dtype.kind in "iu" else array.astype(np.float32)
+        for name, array in arrays.items()
+    }
+
+
+def _read_floats(path: Path) -> dict[str, Tensor]:
+    """The fp32 tensors of any weights file, under the names they have there."""
     from vidsr.models.state_dict import read_state_dict
 
-    state = {
-        name: tensor.float() if tensor.is_floating_point() else tensor
+    return {
+        name: tensor.detach().float() if tensor.is_floating_point() else tensor
         for name, tensor in read_state_dict(path).items()
     }
-    header = read_header(path) if path.suffix == ".safetensors" else {}
-    return (_config_of(header, path), state) if "config" in header else adopt(state, path)

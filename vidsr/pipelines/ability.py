@@ -5,14 +5,11 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from vidsr.arrays import Device, Host
 from vidsr.errors import UsageError
 from vidsr.inference.backend import Backend
-from vidsr.inference.processor import multiplies_bytes
-
-if TYPE_CHECKING:
-    import torch
+from vidsr.inference.processor import multiplies_bytes, vector_instructions
 
 
 @dataclass(frozen=True)
@@ -60,13 +57,13 @@ def agree(abilities: Mapping[str, Ability], *, allow_mixed: bool) -> Ability:
     return Ability(backends, precisions, runtimes, scale, hardware, mixed=len(kinds) > 1)
 
 
-def _hardware(device: torch.device) -> str:
+def _hardware(device: Device) -> str:
     """What tells devices apart whose results may differ in the last bit."""
-    import torch
+    if not isinstance(device, Host) and device.type == "cuda":
+        import torch
 
-    if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     # Libraries choose their kernels by the width of the vectors, and 8-bit sums are added up in another
     # order where an instruction does four at once.
     bytes_too = " with byte products" if multiplies_bytes() else ""
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}{bytes_too}"
+    return f"{platform.machine()} {vector_instructions()}{bytes_too}"

@@ -161,7 +161,7 @@ def rgb_frame(rgb: Tensor, like: FrameBatch) -> FrameBatch:
 
 def lanczos_frame(frame: FrameBatch, size: tuple[int, int]) -> FrameBatch:
     """A frame enlarged to (height, width) by Lanczos' filter with three lobes, as RGB planes."""
-    rgb = to_rgb(frame).permute(0, 3, 1, 2)
+    rgb = to_rgb(frame.tensors()).permute(0, 3, 1, 2)
     deep = rgb.is_floating_point()
     enlarged = imresize(rgb.float(), size=size, kernel="lanczos3").permute(0, 2, 3, 1)
     if not deep:
@@ -180,7 +180,7 @@ def save_upright(path: Path, frame: FrameBatch, rotation: int) -> None:
     """Write a frame as PNG, turned as players turn it; `rotation` in degrees counter-clockwise."""
     if frame.color.matrix != "rgb":
         frame = rgb_frame(to_rgb(frame), frame)
-    planes = tuple(upright(plane, rotation).contiguous() for plane in frame.planes)
+    planes = tuple(upright(plane, rotation) for plane in frame.planes)
     write_still(path, replace(frame, planes=planes))
 
 

@@ -6,8 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from vidsr.arrays import to_device, to_host
 from vidsr.config import BackendName, UpscaleConfig
 from vidsr.errors import EngineError
 from vidsr.inference.backend import open_backend
@@ -51,11 +53,11 @@ def check_backend(name: BackendName) -> BackendCheck:
     began = time.perf_counter()
     with open_backend(weights, config, silent) as backend:
         open_s = time.perf_counter() - began
-        lr = picture.to(backend.device)
-        levels = backend(lr).cpu().float()
+        lr = to_device(picture.numpy(), backend.device)
+        levels = torch.from_numpy(to_host(backend(lr)).astype(np.float32))
         count, began = 0, time.perf_counter()
         while not count or time.perf_counter() - began < SECONDS:
-            backend(lr).cpu()  # a GPU's calls return before the work is done
+            to_host(backend(lr))  # a GPU's calls return before the work is done
             count += 1
         frames_s = count / (time.perf_counter() - began)
         precision, runtime = backend.precision, backend.runtime

@@ -7,16 +7,18 @@ from dataclasses import replace
 
 import torch
 
+from vidsr.arrays import Device, Host
 from vidsr.config import BenchmarkConfig, UpscaleConfig
 from vidsr.inference.backend import Backend, Measurable, open_backend
+from vidsr.inference.memory import peak_rss_bytes
 from vidsr.inference.torch_backend import DTYPES
 from vidsr.inference.tuning import Trial
 from vidsr.models.operations import operations_a_pixel
-from vidsr.models.weights import Weights, load_generator
+from vidsr.models.weights import Weights, load_tensors
 from vidsr.pipelines.benchmark_networks import Peaks, network_time, other_networks, way_times
 from vidsr.pipelines.benchmark_report import BenchmarkReport, DeviceRates, Machine, NetworkTime
 from vidsr.pipelines.benchmark_stages import Bench
-from vidsr.pipelines.machine import device_rates, look_at_machine, matrix_peaks, peak_rss_bytes
+from vidsr.pipelines.machine import device_rates, look_at_machine, matrix_peaks
 from vidsr.pipelines.manner import Material, choose, compute_as_chosen
 from vidsr.pipelines.upscale_plan import open_reader, plan_upscale
 from vidsr.progress import Finished, Progress, Started, silent
@@ -70,7 +72,6 @@ def benchmark(config: BenchmarkConfig, progress: Progress = silent) -> Benchmark
                     call = manner.work.usual_call(material.size, material.source, material.target)
                     trial = backend.try_ways(call)
                 rates = _rates(backend)
-            # The backend is closed: PyTorch has its threads back.
             machine = _with_peaks(machine)
             gflop = gflop_a_frame(plan.weights, info.height, info.width)
             peaks = _peaks(machine, rates, backend)
@@ -111,8 +112,7 @@ def benchmark(config: BenchmarkConfig, progress: Progress = silent) -> Benchmark
 
 def gflop_a_frame(weights: Weights, height: int, width: int) -> float:
     """Billions of operations for a frame of (height, width) LR pixels; multiply and add are two."""
-    generator = load_generator(weights, torch.device("cpu"))
-    return operations_a_pixel(generator.config) * height * width / 1e9
+    return operations_a_pixel(load_tensors(weights)[0]) * height * width / 1e9
 
 
 def _with_peaks(machine: Machine) -> Machine:
@@ -124,7 +124,7 @@ def _with_peaks(machine: Machine) -> Machine:
 
 def _rates(backend: Backend) -> DeviceRates | None:
     """What the card can do in the backend's precision; None for the processor, which `Machine` knows."""
-    if backend.device.type != "cuda":
+    if isinstance(backend.device, Host) or backend.device.type != "cuda":
         return None
     return device_rates(backend.device, DTYPES[backend.precision])
 
@@ -134,5 +134,7 @@ def _peaks(machine: Machine, rates: DeviceRates | None, backend: Backend) -> Pea
     return peaks if rates is None else {**peaks, ("cuda", backend.precision): rates.gflops}
 
 
-def _device_bytes(device: torch.device) -> int | None:
-    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+def _device_bytes(device: Device) -> int | None:
+    if isinstance(device, Host) or device.type != "cuda":
+        return None
+    return torch.cuda.max_memory_reserved(device)

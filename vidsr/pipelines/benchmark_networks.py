@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from torch import Tensor
-
+from vidsr.arrays import Array, to_device, to_host
 from vidsr.config import BackendName, UpscaleConfig, UpscalePrecision
 from vidsr.errors import BackendUnavailable
 from vidsr.inference.backend import Backend, open_backend
@@ -56,11 +55,11 @@ def network_time(
 
 
 def other_networks(
-    chosen: Backend, weights: Weights, job: UpscaleConfig, lr: Tensor, gflop: float, peaks: Peaks
+    chosen: Backend, weights: Weights, job: UpscaleConfig, lr: Array, gflop: float, peaks: Peaks
 ) -> list[NetworkTime]:
     """The processor's other ways with the first frame of `lr`, those that can be had here."""
     found: list[NetworkTime] = []
-    frame = lr[:1].cpu()
+    frame = to_host(lr[:1])
     for name, precision in OTHERS:
         if (name, precision) == (chosen.name, chosen.precision):
             continue
@@ -76,7 +75,7 @@ def other_networks(
             began = time.perf_counter()
             while not watch.frame_ms or time.perf_counter() - began < COMPARED_S:
                 watch.start()
-                upscale_tiled(frame, backend, tiles)
+                upscale_tiled(to_device(frame, backend.device), backend, tiles)
                 watch.stop(1)
             first_s = watch.frame_ms.pop(0) / 1000 if len(watch.frame_ms) > 1 else 0.0
             found.append(network_time(backend, open_s, first_s, watch.frame_ms, gflop, peaks))

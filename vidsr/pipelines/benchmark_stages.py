@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
+from vidsr.arrays import Array, Device, Host
 from vidsr.errors import InputError
 from vidsr.frames import FrameBatch
 from vidsr.inference.backend import Backend
@@ -36,7 +36,7 @@ THROUGH_S = 1.0
 class Stopwatch:
     """Wall and processor time of one stage, batch by batch."""
 
-    def __init__(self, name: str, device: torch.device) -> None:
+    def __init__(self, name: str, device: Device) -> None:
         self._name = name
         self._device = device
         self.frame_ms: list[float] = []  # of each batch
@@ -49,7 +49,7 @@ class Stopwatch:
 
     def stop(self, frames: int) -> None:
         """The stage has done a batch of so many frames, its device included."""
-        if self._device.type == "cuda":
+        if not isinstance(self._device, Host) and self._device.type == "cuda":
             torch.cuda.synchronize(self._device)  # calls return before the work is done
         wall_s, cpu_s = time.perf_counter() - self._began[0], time.process_time() - self._began[1]
         self.frame_ms.append(1000 * wall_s / frames)
@@ -68,7 +68,7 @@ class Alone:
     network: Stopwatch  # the one of them that is the network
     first_s: float  # the network's first call in the frames' own shape
     sources: tuple[FrameBatch, ...]
-    lr: Tensor  # RGB of the first batch, on the device
+    lr: Array  # RGB of the first batch, on the device
     bytes_up: int  # a frame, host to device; 0 where nothing is copied
     bytes_down: int
 

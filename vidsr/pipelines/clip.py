@@ -116,7 +116,7 @@ def _side_by_side(frames: Sequence[FrameBatch], pane: tuple[int, int], rotation:
     """(1, H, W, 3) RGB: the middle of each frame, turned as players turn it, with black between."""
     parts: list[Tensor] = []
     for frame in frames:
-        rgb = upright(to_rgb(frame), rotation)
+        rgb = upright(to_rgb(frame.tensors()), rotation)
         top, left = (rgb.shape[1] - pane[0]) // 2, (rgb.shape[2] - pane[1]) // 2
         if parts:
             parts.append(rgb.new_zeros(1, pane[0], GAP_PX, 3))

@@ -12,6 +12,8 @@ from typing import Protocol, Self
 
 from vidsr.config import PIPE, UpscaleConfig
 from vidsr.errors import BackendUnavailable, UsageError
+from vidsr.inference.backend import Call, open_backend
+from vidsr.inference.passage import network_dtype
 from vidsr.models.weights import Weights
 from vidsr.pipelines.ability import Ability
 from vidsr.pipelines.ledger import Ledger
@@ -59,9 +61,13 @@ class Crew(Protocol):
 
 
 def call_crew(
-    weights: Weights, config: UpscaleConfig, progress: Progress, opener: BackendOpener
+    weights: Weights,
+    config: UpscaleConfig,
+    progress: Progress,
+    opener: BackendOpener,
+    material: Material,
 ) -> Crew:
-    """The crew that the options ask for; entering it opens the backends."""
+    """The crew that the options ask for, for such frames; entering it opens the backends."""
     if config.crew.cluster is not None:
         try:
             from vidsr.pipelines.cluster import ClusterCrew
@@ -76,6 +82,9 @@ def call_crew(
         return DeviceCrew(weights, config, progress, opener)
     from vidsr.pipelines.worker import Worker
 
+    if opener is open_backend and config.tile is None:
+        call = Call(config.batch or 1, *material.size, network_dtype(material.source, material.target))
+        return Worker(open_backend(weights, config, progress, call))
     return Worker(opener(weights, config, progress))
 
 

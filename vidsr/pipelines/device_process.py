@@ -11,9 +11,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vidsr.config import UpscaleConfig
+from vidsr.cores import use_threads
 from vidsr.errors import BackendUnavailable
 from vidsr.inference.tally import Tally
 from vidsr.models.weights import Weights
@@ -133,7 +132,7 @@ def serve(connection: Connection[Any, Any], setting: Setting) -> None:
 
 def _serve(connection: Connection[Any, Any], setting: Setting, say: Say) -> None:
     if setting.threads is not None:
-        torch.set_num_threads(setting.threads)
+        use_threads(setting.threads)
     backend = setting.opener(setting.weights, setting.config, lambda event: say(Told(event)))
     if (backend.device.type == "cpu") != (setting.device == "cpu"):
         raise BackendUnavailable(

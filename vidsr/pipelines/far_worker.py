@@ -9,9 +9,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from vidsr.config import UpscaleConfig
+from vidsr.cores import use_threads
 from vidsr.errors import OutputError
 from vidsr.inference.tally import Tally
 from vidsr.pipelines.ability import Ability
@@ -80,7 +79,7 @@ class FarWorker:
 
     def open(self, luggage: Luggage, config: UpscaleConfig, opener: BackendOpener) -> Introduction:
         """Open the backend. Raises what the opener raises, such as BackendUnavailable."""
-        torch.set_num_threads(self._threads)
+        use_threads(self._threads)
         notices: list[str] = []
 
         def hear(event: Event) -> None:

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-import torch
-
 from vidsr.config import PIPE, BackendName, ForecastConfig, UpscaleConfig
 from vidsr.cores import usable_cores
 from vidsr.errors import BackendUnavailable, UsageError, VidsrError
 from vidsr.inference.backend import LADDER, choose_device, open_backend
+from vidsr.inference.card_driver import card_answers
 from vidsr.inference.speed import learn_speed
 from vidsr.models.weights import preferred_models, registry
 from vidsr.pipelines.apart import call_apart
@@ -125,7 +124,7 @@ class _Bench:
     def try_out(self, plan: UpscalePlan, backend: BackendName) -> Way:
         """Measure one model on one backend. Raises what the trial raises."""
         job = replace(self.job, backend=backend)
-        if backend in ("tensorrt", "cuda") and not torch.cuda.is_available():
+        if backend in ("tensorrt", "cuda") and not card_answers():
             # It refuses, without a process that loads PyTorch anew only to say so.
             open_backend(plan.weights, job, silent)
         patience_s = max(LEAST_PATIENCE_S, PATIENCE * self.seconds)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from vidsr.cores import usable_cores
+from vidsr.cores import threads, usable_cores
 from vidsr.inference.processor import processor_name
 from vidsr.pipelines.benchmark_report import DeviceRates, Machine
 from vidsr.versions import installed
@@ -38,7 +36,7 @@ def look_at_machine() -> Machine:
     return Machine(
         processor=processor_name(),
         cores=usable_cores(),
-        threads=torch.get_num_threads(),
+        threads=threads(),
         memory_bytes=memory_bytes(),
         gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         load=load,
@@ -104,22 +102,6 @@ def copy_gbps(source: Tensor, target: Tensor) -> float:
                 torch.cuda.synchronize(tensor.device)
 
     return source.nbytes / _least_s(copied) / 1e9
-
-
-def peak_rss_bytes() -> int | None:
-    """The most memory the process has held so far; None where the system does not say."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Not getrusage: on Linux its peak begins with that of the process that started this one.
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024  # proc(5): "kB" there means KiB
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # getrusage(2): bytes there, KiB on Linux
 
 
 def _best_gflops(product: Callable[[], object], side: int = SIDE) -> float:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from vidsr.config import UpscaleConfig
+from vidsr.cores import threads, use_threads
 from vidsr.errors import BackendUnavailable, JobError
 from vidsr.frames import ColorSpec
 from vidsr.inference.backend import Backend, Tunable
@@ -30,13 +31,13 @@ class Manner:
 
     batch: int  # frames a call
     tile: int | None  # side in LR pixels; None: whole frames
-    torch_threads: int
+    compute_threads: int
     way: str | None  # of a backend that has several; None: it has one, or each worker takes its own
 
     @classmethod
     def kept(cls, chosen: Mapping[str, Any]) -> Manner:
         """As the job's first run chose (`Job.chosen`)."""
-        return cls(chosen["batch"], chosen["tile"], chosen["torch_threads"], chosen["way"])
+        return cls(chosen["batch"], chosen["tile"], chosen["compute_threads"], chosen["way"])
 
     @property
     def work(self) -> WorkPlan:
@@ -52,8 +53,6 @@ class Manner:
 
 def choose(backend: Backend, config: UpscaleConfig, material: Material) -> Manner:
     """What a backend finds best for these frames, with the memory that is free now."""
-    import torch
-
     from vidsr.inference.memory import free_bytes
     from vidsr.inference.upscaler import plan_work
 
@@ -61,7 +60,7 @@ def choose(backend: Backend, config: UpscaleConfig, material: Material) -> Manne
     work = plan_work(material.size, backend, free, config.batch, config.tile)
     call = work.usual_call(material.size, material.source, material.target)
     way = backend.tune(call) if isinstance(backend, Tunable) else None
-    return Manner(work.batch, work.tile, torch.get_num_threads(), way)
+    return Manner(work.batch, work.tile, threads(), way)
 
 
 def choose_common(manners: Sequence[Manner], *, mixed: bool) -> Manner:
@@ -70,16 +69,14 @@ def choose_common(manners: Sequence[Manner], *, mixed: bool) -> Manner:
     return Manner(
         min(manner.batch for manner in manners),
         min(tiles, default=None),
-        min(manner.torch_threads for manner in manners),
+        min(manner.compute_threads for manner in manners),
         None if mixed else manners[0].way,
     )
 
 
 def compute_as_chosen(manner: Manner, backend: Backend, material: Material) -> None:
     """Make this process compute as was chosen. Raises BackendUnavailable where it cannot."""
-    import torch
-
-    torch.set_num_threads(manner.torch_threads)
+    use_threads(manner.compute_threads)
     if isinstance(backend, Tunable):
         call = manner.work.usual_call(material.size, material.source, material.target)
         backend.use(manner.way or backend.tune(call), call)

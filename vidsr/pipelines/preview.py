@@ -14,16 +14,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from vidsr.errors import VidsrError
 from vidsr.frames import ColorSpec, FrameBatch, upright
 from vidsr.pipelines.segment import FramePair
 from vidsr.video.color import to_rgb
-from vidsr.video.resample import resize_weights
+from vidsr.video.resize_taps import resize_weights
 from vidsr.video.stills import write_still
 
 LEAST_S = 1.5
@@ -130,8 +130,8 @@ def side_by_side(pair: FramePair, rotation: int = 0) -> FrameBatch:
     plain = _lanczos(to_rgb(source), made.size, (top, left), (height, width))
     result = _bytes(to_rgb(_cut(made, top, left, height, width)))
     before, after = (upright(half, rotation) for half in (plain, result))
-    gap = torch.full((1, before.shape[1], GAP_PX, 3), 255, dtype=torch.uint8)
-    halves = torch.cat((before, gap, after), dim=2)
+    gap = np.full((1, before.shape[1], GAP_PX, 3), 255, np.uint8)
+    halves = np.concatenate((before, gap, after), axis=2)
     color = ColorSpec("rgb", made.color.primaries, made.color.transfer, "full", 8, (1, 1))
     return FrameBatch(tuple(halves[..., channel] for channel in range(3)), color, (0,), made.time_base)
 
@@ -156,19 +156,21 @@ def _cut(frame: FrameBatch, top: int, left: int, height: int, width: int) -> Fra
 
 
 def _lanczos(
-    rgb: Tensor, size: tuple[int, int], first: tuple[int, int], shown: tuple[int, int]
-) -> Tensor:
+    rgb: NDArray[Any], size: tuple[int, int], first: tuple[int, int], shown: tuple[int, int]
+) -> NDArray[np.uint8]:
     """The part of (1, h, w, 3) at `size` that begins at `first`; bytes (1, *shown, 3)."""
     down, across = (
-        resize_weights(length, out, out / length, "lanczos3", True)[begin : begin + count].float()
+        resize_weights(length, out, out / length, "lanczos3", True)[begin : begin + count]
         for length, out, begin, count in zip(rgb.shape[1:3], size, first, shown, strict=True)
     )
-    peak = 255.0 if rgb.dtype == torch.uint8 else 1.0
-    signal = rgb[0].permute(2, 0, 1).to(torch.float32).div_(peak)
-    return _bytes((down @ signal @ across.T).permute(1, 2, 0)[None])
+    signal = rgb[0].transpose(2, 0, 1).astype(np.float32)
+    if rgb.dtype == np.uint8:
+        signal /= 255
+    made = down.astype(np.float32) @ signal @ across.T.astype(np.float32)
+    return _bytes(made.transpose(1, 2, 0)[None])
 
 
-def _bytes(rgb: Tensor) -> Tensor:
-    if rgb.dtype == torch.uint8:
+def _bytes(rgb: NDArray[Any]) -> NDArray[np.uint8]:
+    if rgb.dtype == np.uint8:
         return rgb
-    return rgb.clamp(0, 1).mul(255).add_(0.5).to(torch.uint8)
+    return (rgb.clip(0, 1) * 255 + 0.5).astype(np.uint8)

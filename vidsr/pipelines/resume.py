@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
 from vidsr.config import UpscaleConfig
 from vidsr.models.weights import Weights
 from vidsr.pipelines.ability import Ability
 from vidsr.pipelines.manner import Manner
 from vidsr.pipelines.segment import Reader
+from vidsr.versions import installed
 from vidsr.video.encoders import codec_versions
 from vidsr.video.job import Job, JobIdentity, fingerprint
 from vidsr.video.sequences import SequenceReader
@@ -65,11 +68,10 @@ def open_job(
 
 def software(runtime: str) -> dict[str, str]:
     """Versions of all that decides the frames; `runtime` is the backend's."""
-    import torch
-
     return {
         "vidsr": version("vidsr-cli"),
-        "torch": torch.__version__,
+        "torch": installed("torch") or "",
+        "numpy": np.__version__,
         "backend": runtime,
         "codecs": codec_versions(),
     }

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vidsr.config import TrainConfig
+from vidsr.cores import threads
 from vidsr.distributed import World
 from vidsr.errors import TrainingError
 from vidsr.models.weights import save_weights
@@ -190,7 +191,7 @@ def hardware(device: torch.device) -> str:
     """What computes, in a few words."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+    return f"{platform.processor() or platform.machine()}, {threads()} threads"
 
 
 def _defaults() -> dict[str, Any]:

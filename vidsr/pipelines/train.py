@@ -11,9 +11,8 @@ import math
 import threading
 import time
 
-import torch
-
 from vidsr.config import TrainConfig
+from vidsr.cores import use_threads
 from vidsr.distributed import World
 from vidsr.errors import TrainingError
 from vidsr.models.generator import Generator
@@ -49,7 +48,7 @@ def train(config: TrainConfig, progress: Progress = silent) -> TrainReport:
     progress = progress if world.leads else silent
     device = choose_device(config.device, world)
     if config.threads:
-        torch.set_num_threads(config.threads)
+        use_threads(config.threads)
     folder = RunFolder(config, world)
     folder.make()
     with world.joined(device), stop_requests() as stop:

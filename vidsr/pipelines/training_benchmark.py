@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vidsr.config import TrainConfig, TrainingBenchmarkConfig
+from vidsr.cores import threads, use_threads
 from vidsr.distributed import World
 from vidsr.models.generator import Generator
 from vidsr.models.operations import operations_a_pixel
@@ -221,10 +222,10 @@ def _clip(side: int, generator: torch.Generator) -> Tensor:
 
 @contextmanager
 def _threads(asked: int) -> Iterator[None]:
-    """Torch's threads for the length of a block; 0 leaves them as they are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(asked or before)
+    """Threads of this process for the length of a block; 0 leaves them as they are."""
+    before = threads()
+    use_threads(asked or before)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        use_threads(before)

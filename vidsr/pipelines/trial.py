@@ -12,15 +12,14 @@ from dataclasses import dataclass, replace
 from itertools import chain, cycle, islice
 from pathlib import Path
 
-import torch
-
 from vidsr.config import UpscaleConfig
 from vidsr.errors import InputError
 from vidsr.frames import FrameBatch, VideoInfo
 from vidsr.inference.backend import Backend, open_backend
+from vidsr.inference.card_driver import card_answers
+from vidsr.inference.memory import peak_rss_bytes
 from vidsr.inference.upscaler import Upscaler
 from vidsr.models.weights import Weights
-from vidsr.pipelines.machine import peak_rss_bytes
 from vidsr.pipelines.manner import Material, choose, compute_as_chosen
 from vidsr.pipelines.samples import Run
 from vidsr.pipelines.segment import QUEUE_BYTES, FramePair, Reader
@@ -231,4 +230,8 @@ class _Bench:
 
 def _device_free() -> int | None:
     """Free bytes of the GPU, None where there is none."""
-    return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else None
+    if not card_answers():
+        return None
+    import torch
+
+    return torch.cuda.mem_get_info()[0]

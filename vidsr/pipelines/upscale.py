@@ -83,7 +83,7 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
         if is_deinterlaced(reader):
             progress(Notice("the input is interlaced: it is deinterlaced (--no-deinterlace leaves it)"))
         with (
-            call_crew(plan.weights, config, progress, opener) as crew,
+            call_crew(plan.weights, config, progress, opener, _material(plan, reader)) as crew,
             _open_job(config, plan, reader, crew) as job,
         ):
             found = sum(record.frames for record in _records(job, plan))

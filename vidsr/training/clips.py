@@ -55,7 +55,7 @@ def clips_of(path: Path, rules: ClipRules, refused: Counter[str]) -> Iterator[Te
     """
     still = is_still(path)
     kept: list[Tensor] = []
-    for window in [to_bytes(to_rgb(read_still(path)))] if still else _windows(path, rules):
+    for window in [to_bytes(to_rgb(read_still(path).tensors()))] if still else _windows(path, rules):
         clip = sharpest_run(window, rules.frames)
         if clip is None:
             refused["cut"] += 1
@@ -160,7 +160,7 @@ def _windows(path: Path, rules: ClipRules) -> Iterator[Tensor]:
             first = (2 * number + 1) * (len(times) - length) // (2 * count)
             end = times[first + length] if first + length < len(times) else None
             for batch in reader.batches(length, start_pts=times[first], end_pts=end):
-                yield to_bytes(to_rgb(batch))
+                yield to_bytes(to_rgb(batch.tensors()))
                 break  # damaged times could make a second, short batch
 
 

@@ -204,7 +204,9 @@ def round_trip(clip: Tensor, codec: CodecTrip, quality: int) -> Tensor:
         ) from error
     if decoded.count != len(clip):
         raise TrainingError(f"{codec.encoder} gave {decoded.count} frames back of {len(clip)}")
-    rgb = to_rgb(FrameBatch(decoded.take(), color, tuple(range(len(clip))), Fraction(1, 25)))
+    rgb: Tensor = to_rgb(
+        FrameBatch(decoded.take(), color, tuple(range(len(clip))), Fraction(1, 25)).tensors()
+    )
     return rgb[:, :height, :width].contiguous()
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from vidsr.errors import UsageError
-from vidsr.models.generator import LEAKY_SLOPE, Generator, ResidualBlock, fold_batch_norm
-from vidsr.models.generator_config import GeneratorConfig
+from vidsr.models.generator import Generator, ResidualBlock, fold_batch_norm
+from vidsr.models.generator_config import LEAKY_SLOPE, GeneratorConfig
 
 
 def grow(small: Generator, large: Generator) -> None:

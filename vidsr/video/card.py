@@ -10,24 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import av
+import numpy as np
 from av.codec.hwaccel import HWAccel, hwdevices_available
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from vidsr.arrays import Array
 from vidsr.errors import BackendUnavailable, InputError
 from vidsr.frames import VideoInfo
 from vidsr.video.decoding import Decoding
 from vidsr.video.planar_formats import parse_pixel_format
 from vidsr.video.planes import SWSCALE_THREADS, FrameStack, planar_frame
 from vidsr.video.source import open_input
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 EXACT_CODECS = frozenset(["h264", "hevc", "vp8", "vp9", "av1"])
 """Codecs whose standards say every bit of a decoded frame, so that all sound decoders agree. MPEG-2 and
@@ -132,10 +131,10 @@ def find_card() -> None:
 def _same(one: VideoFrame, other: VideoFrame) -> bool:
     if (one.pts, one.width, one.height) != (other.pts, other.width, other.height):
         return False
-    return all(a.equal(b) for a, b in zip(_samples(one), _samples(other), strict=True))
+    return all(np.array_equal(a, b) for a, b in zip(_samples(one), _samples(other), strict=True))
 
 
-def _samples(frame: VideoFrame) -> tuple[Tensor, ...]:
+def _samples(frame: VideoFrame) -> tuple[Array, ...]:
     stack = FrameStack(parse_pixel_format(frame.format.name).name, frame.height, frame.width, 1)
     stack.add(planar_frame(frame))
     return stack.take()

@@ -23,9 +23,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
-from torch import Tensor
-
+from vidsr.arrays import Array, accumulate, copy, device_of, dtype_of, empty, namespace
 from vidsr.frames import ColorSpec
 
 Phase = Literal["cosited", "centred"]
@@ -46,7 +44,7 @@ def chroma_size(size: tuple[int, int], subsampling: tuple[int, int]) -> tuple[in
     return -(-size[0] // subsampling[0]), -(-size[1] // subsampling[1])
 
 
-def enlarge_chroma(chroma: Tensor, size: tuple[int, int], color: ColorSpec) -> Tensor:
+def enlarge_chroma(chroma: Array, size: tuple[int, int], color: ColorSpec) -> Array:
     """Chroma at the resolution of luma.
 
     `chroma` is floating, (N, ceil(H/sub_v), ceil(W/sub_h)), of any range; `size` is (H, W). The result
@@ -79,7 +77,7 @@ def shrunk_reach(subsampling: tuple[int, int]) -> int:
     return 4 * (max(subsampling) - 1)
 
 
-def shrink_chroma(chroma: Tensor, color: ColorSpec) -> Tensor:
+def shrink_chroma(chroma: Array, color: ColorSpec) -> Array:
     """Chroma brought down from the resolution of luma: the left inverse of `enlarge_chroma`.
 
     `chroma` is floating, (N, H, W), of any range; the result is (N, ceil(H/sub_v), ceil(W/sub_h)).
@@ -101,85 +99,105 @@ def _halvings(length: int, factor: int) -> list[int]:
     return lengths
 
 
-def _double(x: Tensor, dim: int, length: int, phase: Phase) -> Tensor:
+def _double(x: Array, axis: int, length: int, phase: Phase) -> Array:
     """One axis doubled to `length` samples, where the source has ceil(length/2)."""
     shape = list(x.shape)
-    shape[dim] = length
-    out = x.new_empty(shape)
-    even, odd = _every_second(out, dim)
+    shape[axis] = length
+    out = empty(shape, dtype_of(x), device_of(x))
+    even, odd = _every_second(out, axis)
     if phase == "cosited":
-        even.copy_(x)
-        _between(x, dim, odd.shape[dim], out=odd)
+        even[...] = x
+        _between(x, axis, odd.shape[axis], out=odd)
         return out
-    n = x.shape[dim]
+    xp = namespace(x)
+    n = x.shape[axis]
     # The mirror that fits: behind half a block at an odd end, at the edge of a whole block elsewhere.
     behind = (n - 1) if length % 2 == 0 else max(n - 2, 0)
-    padded = torch.cat([x.narrow(dim, 0, 1), x, x.narrow(dim, behind, 1)], dim)
-    before, after = padded.narrow(dim, 0, n), padded.narrow(dim, 2, n)
-    torch.mul(x, 14 / 16, out=even).add_(before, alpha=3 / 16).sub_(after, alpha=1 / 16)
-    m = odd.shape[dim]
-    torch.mul(x.narrow(dim, 0, m), 14 / 16, out=odd)
-    odd.add_(after.narrow(dim, 0, m), alpha=3 / 16).sub_(before.narrow(dim, 0, m), alpha=1 / 16)
+    padded = xp.concatenate((_part(x, axis, 0, 1), x, _part(x, axis, behind, 1)), axis)
+    before, after = _part(padded, axis, 0, n), _part(padded, axis, 2, n)
+    xp.multiply(x, 14 / 16, out=even)
+    accumulate(even, before, 3 / 16)
+    accumulate(even, after, -1 / 16)
+    m = odd.shape[axis]
+    xp.multiply(_part(x, axis, 0, m), 14 / 16, out=odd)
+    accumulate(odd, _part(after, axis, 0, m), 3 / 16)
+    accumulate(odd, _part(before, axis, 0, m), -1 / 16)
     return out
 
 
-def _halve(x: Tensor, dim: int, phase: Phase) -> Tensor:
+def _halve(x: Array, axis: int, phase: Phase) -> Array:
     """One axis halved to ceil(length/2) samples: undoes `_double` of that length."""
     if phase == "cosited":
         # As a lifting step (W. Sweldens, 1996; the pair itself: G. Deslauriers and S. Dubuc, 1989):
         # what interpolation fails to predict of the odd samples is shared among their neighbours.
         # It predicts all of what it made itself, so the inverse holds at every border.
-        even, odd = _every_second(x, dim)
-        if odd.shape[dim] == 0:
-            return even.clone()
-        missed = odd - _between(even, dim, odd.shape[dim])
-        n = even.shape[dim]
-        right = _extended(missed, dim, 1, n - odd.shape[dim])
-        return right.narrow(dim, 0, n).add(right.narrow(dim, 1, n)).mul_(0.25).add_(even)
-    length = x.shape[dim]
+        even, odd = _every_second(x, axis)
+        if odd.shape[axis] == 0:
+            return copy(even)
+        missed = odd - _between(even, axis, odd.shape[axis])
+        n = even.shape[axis]
+        right = _extended(missed, axis, 1, n - odd.shape[axis])
+        shared = _part(right, axis, 0, n) + _part(right, axis, 1, n)
+        shared *= 0.25
+        shared += even
+        return shared
+    length = x.shape[axis]
     # Outputs that read nothing beyond the ends; the first of all reads a mirror.
     inner = (length - 4) // 2
     if inner < 1:
-        return _six_taps(_mirrored(x, dim, 2, 2 + length % 2), dim)
+        return _six_taps(_mirrored(x, axis, 2, 2 + length % 2), axis)
     # The ends alone are copied: a copy of all takes as long as the filter.
-    first = _mirrored(x.narrow(dim, 0, 4), dim, 2, 0)
-    last = _mirrored(x.narrow(dim, 2 * inner, length - 2 * inner), dim, 0, 2 + length % 2)
-    return torch.cat([_six_taps(first, dim), _six_taps(x, dim), _six_taps(last, dim)], dim)
+    first = _mirrored(_part(x, axis, 0, 4), axis, 2, 0)
+    last = _mirrored(_part(x, axis, 2 * inner, length - 2 * inner), axis, 0, 2 + length % 2)
+    taken = (_six_taps(first, axis), _six_taps(x, axis), _six_taps(last, axis))
+    return namespace(x).concatenate(taken, axis)
 
 
-def _six_taps(x: Tensor, dim: int) -> Tensor:
+def _six_taps(x: Array, axis: int) -> Array:
     """(-1, -3, 28, 28, -3, -1)/48 of each six samples, from every second one on."""
-    count = (x.shape[dim] - 4) // 2
-    a, d = _every_second(x.narrow(dim, 0, 2 * count), dim)
-    b, e = _every_second(x.narrow(dim, 2, 2 * count), dim)
-    c, f = _every_second(x.narrow(dim, 4, 2 * count), dim)
+    count = (x.shape[axis] - 4) // 2
+    a, d = _every_second(_part(x, axis, 0, 2 * count), axis)
+    b, e = _every_second(_part(x, axis, 2, 2 * count), axis)
+    c, f = _every_second(_part(x, axis, 4, 2 * count), axis)
     # In the order of the axis: a d b e c f.
-    return (b + e).mul_(28 / 48).sub_(d + c, alpha=3 / 48).sub_(a + f, alpha=1 / 48)
+    sums = b + e
+    sums *= 28 / 48
+    accumulate(sums, d + c, -3 / 48)
+    accumulate(sums, a + f, -1 / 48)
+    return sums
 
 
-def _between(even: Tensor, dim: int, count: int, out: Tensor | None = None) -> Tensor:
+def _between(even: Array, axis: int, count: int, out: Array | None = None) -> Array:
     """Cubic interpolation, (-1, 9, 9, -1)/16, of the first `count` places behind each sample."""
-    x = _extended(even, dim, 1, 2)
-    result = torch.add(x.narrow(dim, 1, count), x.narrow(dim, 2, count), out=out).mul_(9 / 16)
-    return result.sub_(x.narrow(dim, 0, count), alpha=1 / 16).sub_(x.narrow(dim, 3, count), alpha=1 / 16)
+    x = _extended(even, axis, 1, 2)
+    result = namespace(x).add(_part(x, axis, 1, count), _part(x, axis, 2, count), out=out)
+    result *= 9 / 16
+    accumulate(result, _part(x, axis, 0, count), -1 / 16)
+    accumulate(result, _part(x, axis, 3, count), -1 / 16)
+    return result
 
 
-def _every_second(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+def _part(x: Array, axis: int, start: int, count: int) -> Array:
+    """So many places of an axis, as a view."""
+    return x[:, start : start + count] if axis == 1 else x[:, :, start : start + count]
+
+
+def _every_second(x: Array, axis: int) -> tuple[Array, Array]:
     """The even and the odd places of an axis, as views."""
-    if dim == 1:
+    if axis == 1:
         return x[:, 0::2], x[:, 1::2]
     return x[:, :, 0::2], x[:, :, 1::2]
 
 
-def _extended(x: Tensor, dim: int, before: int, after: int) -> Tensor:
+def _extended(x: Array, axis: int, before: int, after: int) -> Array:
     """An axis with its first and last sample repeated."""
-    first, last = x.narrow(dim, 0, 1), x.narrow(dim, x.shape[dim] - 1, 1)
-    return torch.cat([first] * before + [x] + [last] * after, dim)
+    first, last = _part(x, axis, 0, 1), _part(x, axis, x.shape[axis] - 1, 1)
+    return namespace(x).concatenate([first] * before + [x] + [last] * after, axis)
 
 
-def _mirrored(x: Tensor, dim: int, before: int, after: int) -> Tensor:
+def _mirrored(x: Array, axis: int, before: int, after: int) -> Array:
     """An axis mirrored at the outer edges of its first and last sample, as often as it takes."""
-    n = x.shape[dim]
+    n = x.shape[axis]
     places = [i % (2 * n) for i in (*range(-before, 0), *range(n, n + after))]
-    parts = [x.narrow(dim, min(i, 2 * n - 1 - i), 1) for i in places]
-    return torch.cat([*parts[:before], x, *parts[before:]], dim)
+    parts = [_part(x, axis, min(i, 2 * n - 1 - i), 1) for i in places]
+    return namespace(x).concatenate([*parts[:before], x, *parts[before:]], axis)

@@ -11,9 +11,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from vidsr.arrays import (
+    Array,
+    Device,
+    accumulate,
+    add_scaled,
+    cast,
+    device_of,
+    dtype_of,
+    empty,
+    floats,
+    is_floating,
+    namespace,
+    store_floored,
+)
+from vidsr.cores import side_by_side
 from vidsr.frames import ColorSpec, FrameBatch, Matrix
 from vidsr.video.chroma import chroma_size, enlarge_chroma, shrink_chroma, shrunk_reach
 from vidsr.video.color_tags import ColorTags, h273_tags, resolve_color
@@ -104,22 +118,21 @@ _LEAST_ROWS = 128
 """Of a strip, luma samples: up to eight of them, which chroma filters read beyond it, are read twice."""
 
 
-def _frames_at_once(size: tuple[int, int], device: torch.device) -> int:
+def _frames_at_once(size: tuple[int, int], device: Device) -> int:
     pixels = _CPU_PIXELS if device.type == "cpu" else _DEVICE_PIXELS
     return max(1, pixels // max(1, size[0] * size[1]))
 
 
-def to_rgb(batch: FrameBatch) -> Tensor:
-    """RGB of a batch, (N, H, W, 3), on the planes' device: uint8 of 8-bit video, else float32 in [0, 1].
+def to_rgb(batch: FrameBatch) -> Array:
+    """RGB of a batch, (N, H, W, 3), where the planes are: uint8 of 8-bit video, else float32 in [0, 1].
 
     Colours outside the RGB cube are clipped to it. Primaries and transfer stay as they are, so the
     values are non-linear, as a network expects them. Alpha is left out.
     """
     color = batch.color
     height, width = batch.size
-    count, device = len(batch), batch.planes[0].device
-    dtype = torch.uint8 if color.depth == 8 else torch.float32
-    rgb = torch.empty(count, height, width, 3, dtype=dtype, device=device)
+    count, device = len(batch), device_of(batch.planes[0])
+    rgb = empty((count, height, width, 3), "uint8" if color.depth == 8 else "float32", device)
     opaque = batch.planes[: color.channels - color.alpha]
     step = _frames_at_once((height, width), device)
     for start in range(0, count, step):
@@ -128,75 +141,97 @@ def to_rgb(batch: FrameBatch) -> Tensor:
     return rgb
 
 
-def _rgb_of(planes: list[Tensor], color: ColorSpec, out: Tensor) -> None:
+def _rgb_of(planes: list[Array], color: ColorSpec, out: Array) -> None:
     """Fill `out`, (N, H, W, 3) uint8 or float32, from planes of the same frames."""
     levels = _levels(color)
     # A byte is rounded half up: the half comes with the offset, the conversion cuts off.
-    span, half = (255.0, 0.5) if out.dtype == torch.uint8 else (1.0, 0.0)
+    span, half = (1.0, 0.0) if is_floating(out) else (255.0, 0.5)
     # Subtracted and divided in this order, black is exactly 0 and white exactly the span.
     unit = levels.luma_span / span
     zero = levels.luma_zero - half * unit
     if color.matrix in ("rgb", "gray"):
-        exact = unit == 1 and levels.luma_zero == 0
-        signals = (
-            planes if exact else [plane.to(torch.float32).sub_(zero).div_(unit) for plane in planes]
-        )
+        if unit == 1 and levels.luma_zero == 0:
+            for channel in range(3):
+                out[..., channel] = planes[channel % len(planes)]
+            return
+        signals = [_signal(plane, zero, unit) for plane in planes]
         _interleave([signals[channel % len(signals)] for channel in range(3)], span, out)
         return
     mix = _mix(color.matrix)
     size = (int(out.shape[1]), int(out.shape[2]))
-    chroma_scale = span / levels.chroma_span
-    luma = planes[0].to(torch.float32).sub_(zero).div_(unit)
+    luma = _signal(planes[0], zero, unit)
     u, v = (
-        enlarge_chroma(plane.to(torch.float32).sub_(levels.chroma_zero).mul_(chroma_scale), size, color)
+        enlarge_chroma(_signal(plane, levels.chroma_zero, levels.chroma_span / span), size, color)
         for plane in planes[1:3]
     )
-    red = torch.add(luma, v, alpha=mix.red_v)
-    blue = torch.add(luma, u, alpha=mix.blue_u)
-    green = luma.sub_(u, alpha=mix.green_u).sub_(v, alpha=mix.green_v)
+    red = add_scaled(luma, v, mix.red_v)
+    blue = add_scaled(luma, u, mix.blue_u)
+    green = luma
+    accumulate(green, u, -mix.green_u)
+    accumulate(green, v, -mix.green_v)
     _interleave([red, green, blue], span, out)
 
 
-def _interleave(channels: list[Tensor], span: float, out: Tensor) -> None:
+def _signal(plane: Array, zero: float, unit: float) -> Array:
+    """(plane - zero) / unit, float32."""
+    signal = floats(plane)
+    signal -= zero
+    signal /= unit
+    return signal
+
+
+def _interleave(channels: list[Array], span: float, out: Array) -> None:
+    """Write channels, of which one may come more than once, beside each other; they are overwritten."""
     for index, channel in enumerate(channels):
+        namespace(channel).clip(channel, 0, span, out=channel)
         # The conversion to bytes before the scattered write: a strided copy that converts is slower.
-        out[..., index] = channel.clamp(0, span).to(out.dtype)
+        out[..., index] = cast(channel, dtype_of(out))
 
 
-def to_signal(plane: Tensor, color: ColorSpec, *, chroma: bool = False) -> Tensor:
+def to_signal(plane: Array, color: ColorSpec, *, chroma: bool = False) -> Array:
     """The signal that the codes of a plane mean: float32, 0 to 1 of luma, R, G and B; +-1/2 of chroma.
 
-    `plane` is a tensor of any shape, of codes as integers or as floats that keep fractions of a code.
-    Nothing is clamped.
+    `plane` is of any shape, of codes as integers or as floats that keep fractions of a code. Nothing is
+    clamped.
     """
     levels = _levels(color)
-    zero, span = (
-        (levels.chroma_zero, levels.chroma_span) if chroma else (levels.luma_zero, levels.luma_span)
-    )
-    return plane.to(torch.float32).sub(zero).div_(span)
+    if chroma:
+        return _signal(plane, levels.chroma_zero, levels.chroma_span)
+    return _signal(plane, levels.luma_zero, levels.luma_span)
 
 
-def to_planes(rgb: Tensor, color: ColorSpec) -> tuple[Tensor, ...]:
-    """Planes of `color` from RGB, on the same device: uint8 for 8 bits, uint16 for more; without alpha.
+def to_planes(rgb: Array, color: ColorSpec) -> tuple[Array, ...]:
+    """Planes of `color` from RGB, where that is: uint8 for 8 bits, uint16 for more; without alpha.
 
     `rgb` is (N, H, W, 3), uint8 or floating in [0, 1]. Values are rounded half up, without dither, and
     clamped to the codes that may be written: all in full range; in limited range 1 to 254 for 8 bits
     and accordingly for more, so the overshoot of chroma filters is kept.
     """
     count, height, width, _ = rgb.shape
-    dtype = torch.uint8 if color.depth == 8 else torch.uint16
+    dtype = "uint8" if color.depth == 8 else "uint16"
     sizes = [(height, width)]
     if color.matrix != "gray":
         small = (
             (height, width) if color.matrix == "rgb" else chroma_size((height, width), color.subsampling)
         )
         sizes += [small, small]
-    planes = tuple(torch.empty(count, *size, dtype=dtype, device=rgb.device) for size in sizes)
-    step = _frames_at_once((height, width), rgb.device)
-    for start in range(0, count, step):
-        frames = slice(start, start + step)
-        for strip in _strips((height, width), color, rgb.device):
-            _planes_of(rgb[frames, strip.read], color, [plane[frames] for plane in planes], strip)
+    device = device_of(rgb)
+    planes = tuple(empty((count, *size), dtype, device) for size in sizes)
+    step = _frames_at_once((height, width), device)
+    pieces = [
+        (slice(start, start + step), strip)
+        for start in range(0, count, step)
+        for strip in _strips((height, width), color, device)
+    ]
+
+    def convert(piece: tuple[slice, _Strip]) -> None:
+        frames, strip = piece
+        _planes_of(rgb[frames, strip.read], color, [plane[frames] for plane in planes], strip)
+
+    # PyTorch shares each operation among its threads; NumPy does not, but lets others work beside it.
+    each = side_by_side if isinstance(rgb, np.ndarray) else map
+    for _ in each(convert, pieces):
+        pass
     return planes
 
 
@@ -206,14 +241,14 @@ class _Strip(NamedTuple):
     keep: slice
     read: slice
 
-    def place(self, part: Tensor, whole: Tensor, unit: int) -> None:
-        """Write what is kept of a part's plane, each row of which is `unit` rows of luma."""
+    def place(self, part: Array, whole: Array, unit: int) -> Array:
+        """Where what is kept of a part's plane, each row of which is `unit` rows of luma, belongs."""
         first, last = self.keep.start // unit, -(-self.keep.stop // unit)
         skipped = self.read.start // unit
-        _store_codes(part[:, first - skipped : last - skipped], whole[:, first:last])
+        return part[:, first - skipped : last - skipped], whole[:, first:last]
 
 
-def _strips(size: tuple[int, int], color: ColorSpec, device: torch.device) -> Iterator[_Strip]:
+def _strips(size: tuple[int, int], color: ColorSpec, device: Device) -> Iterator[_Strip]:
     """A picture of `size` = (height, width) in strips whose floats are few enough."""
     height, width = size
     unit = color.subsampling[0] if color.matrix not in ("rgb", "gray") else 1
@@ -227,52 +262,41 @@ def _strips(size: tuple[int, int], color: ColorSpec, device: torch.device) -> It
         yield _Strip(slice(start, stop), slice(above, below))
 
 
-def _planes_of(rgb: Tensor, color: ColorSpec, out: list[Tensor], strip: _Strip) -> None:
+def _planes_of(rgb: Array, color: ColorSpec, out: list[Array], strip: _Strip) -> None:
     """Fill a strip of `out`, which are whole planes, from what it reads of a picture.
 
     `rgb` is (N, rows, W, 3), uint8 or floating.
     """
     levels = _levels(color)
-    span = 255.0 if rgb.dtype == torch.uint8 else 1.0
+    span = 1.0 if is_floating(rgb) else 255.0
     scale = levels.luma_span / span
     if color.matrix == "rgb":
         for index, plane in enumerate(out):
-            channel = rgb[..., index]
-            if scale == 1 and levels.luma_zero == 0 and channel.dtype == plane.dtype:
-                strip.place(channel, plane, 1)
+            channel, target = strip.place(rgb[..., index], plane, 1)
+            if scale == 1 and levels.luma_zero == 0 and channel.dtype == target.dtype:
+                target[...] = channel
             else:
-                codes = _codes(_floats(channel).mul_(scale), levels.luma_zero, levels)
-                strip.place(codes, plane, 1)
+                _store_codes(floats(channel), scale, levels.luma_zero, levels, target)
         return
-    red, green, blue = (_floats(rgb[..., index]) for index in range(3))
+    red, green, blue = (floats(rgb[..., index]) for index in range(3))
     mix = _mix(color.matrix)
-    luma = green.mul_(mix.green_weight).add_(red, alpha=mix.red_weight).add_(blue, alpha=mix.blue_weight)
+    luma = green
+    luma *= mix.green_weight
+    accumulate(luma, red, mix.red_weight)
+    accumulate(luma, blue, mix.blue_weight)
     if color.matrix != "gray":
         for plane, primary, reach in ((out[1], blue, mix.blue_u), (out[2], red, mix.red_v)):
             # Filters are linear and keep a constant: scale and offset are cheaper behind them.
-            chroma = shrink_chroma(primary.sub_(luma), color)
-            chroma.mul_(levels.chroma_span / (span * reach))
-            strip.place(_codes(chroma, levels.chroma_zero, levels), plane, color.subsampling[0])
-    strip.place(_codes(luma.mul_(scale), levels.luma_zero, levels), out[0], 1)
+            primary -= luma
+            chroma, target = strip.place(shrink_chroma(primary, color), plane, color.subsampling[0])
+            _store_codes(chroma, levels.chroma_span / (span * reach), levels.chroma_zero, levels, target)
+    luma, target = strip.place(luma, out[0], 1)
+    _store_codes(luma, scale, levels.luma_zero, levels, target)
 
 
-def _floats(channel: Tensor) -> Tensor:
-    """A float32 copy that is dense and that the caller may overwrite."""
-    if channel.dtype == torch.uint8:
-        # Gathering bytes first and converting them then is faster than both in one pass.
-        channel = channel.contiguous()
-    return channel.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-
-
-def _codes(values: Tensor, zero: float, levels: _Levels) -> Tensor:
-    """Half above what is to be written, clamped to it; `values` is overwritten."""
-    return values.add_(zero + 0.5).clamp_(levels.least, levels.most + 0.5)
-
-
-def _store_codes(codes: Tensor, out: Tensor) -> None:
-    """Cut off what is behind the point, and write."""
-    if codes.is_floating_point():
-        # PyTorch converts floats to integers of their own size, or half of it, in vectors, but to bytes
-        # one by one: on a CPU the way around is three times as fast.
-        codes = codes.to(torch.int16 if out.dtype == torch.uint8 else torch.int32)
-    out.copy_(codes)
+def _store_codes(signal: Array, scale: float, zero: float, levels: _Levels, out: Array) -> None:
+    """Write signal * scale + zero, rounded half up and clamped; `signal` is overwritten."""
+    signal *= scale
+    signal += zero + 0.5
+    namespace(signal).clip(signal, levels.least, levels.most + 0.5, out=signal)
+    store_floored(signal, out)

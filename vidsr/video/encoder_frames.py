@@ -45,7 +45,7 @@ class FrameMaker:
             ValueError: frames of another size, colour layout or time base.
         """
         self._check(batch)
-        planes = [plane.numpy() for plane in batch.planes]
+        planes = batch.arrays().planes
         sample = np.dtype(np.uint8 if batch.color.depth == 8 else np.uint16)
         if any(plane.dtype != sample for plane in planes):
             raise ValueError(f"planes of {planes[0].dtype}, expected {sample}")

@@ -18,16 +18,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any, TypeAlias
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
+from numpy.typing import NDArray
 
 from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.video.banded import Banded
 from vidsr.video.color import to_planes, to_rgb, to_signal
 from vidsr.video.frame_score import AREA_PX, FrameScore
-from vidsr.video.resample import resize_taps
+from vidsr.video.resize_taps import resize_taps
+
+Floats: TypeAlias = NDArray[np.float32]
 
 LUMA_CODES, CHROMA_CODES = 219.0, 224.0
 """Codes that the signal's 0 to 1, and -1/2 to 1/2, take in 8-bit limited range (H.273, section 8.3)."""
@@ -52,14 +54,15 @@ def comparable(source: FrameBatch, target: ColorSpec) -> FrameBatch:
 def score(source: FrameBatch, enlarged: FrameBatch) -> FrameScore:
     """Reduce one enlarged frame to the size of the frame it was made from, and compare.
 
-    `source` is what `comparable` gave for the colour of `enlarged`; both hold one frame, in main memory.
+    `source` is what `comparable` gave for the colour of `enlarged`; both hold one frame, on the host.
     """
     if enlarged.color.matrix == "rgb":
         enlarged = _reduced_rgb(enlarged, source.size)
     color = enlarged.color
     luma = _reduced_luma(enlarged.planes[0], color, source.size)
     luma -= to_signal(source.planes[0], source.color)
-    squares = luma.mul_(LUMA_CODES).square_()
+    luma *= LUMA_CODES
+    squares = np.square(luma, out=luma)
     row, column, worst = _worst_area(squares[0])
     chroma = None
     if color.matrix != "gray":
@@ -67,7 +70,8 @@ def score(source: FrameBatch, enlarged: FrameBatch) -> FrameScore:
         for plane, wanted in zip(enlarged.planes[1:3], source.planes[1:3], strict=True):
             reduced = _reduced_chroma(plane, color, enlarged.size, source.size, wanted.shape)
             reduced -= to_signal(wanted, source.color, chroma=True)
-            chroma += float(reduced.mul_(CHROMA_CODES).square_().mean()) / 2
+            reduced *= CHROMA_CODES
+            chroma += float(np.square(reduced, out=reduced).mean()) / 2
     return FrameScore(float(squares.mean()), chroma, worst, row, column)
 
 
@@ -76,26 +80,27 @@ def _layout(color: ColorSpec) -> tuple[object, ...]:
     return color.matrix, color.subsampling if color.matrix != "gray" else None, siting
 
 
-def _reduced_luma(plane: Tensor, color: ColorSpec, size: tuple[int, int]) -> Tensor:
+def _reduced_luma(plane: NDArray[Any], color: ColorSpec, size: tuple[int, int]) -> Floats:
     """Signal (1, *size) of a plane (1, H, W) of luma, R, G or B, not rounded to codes."""
     full = int(plane.shape[1]), int(plane.shape[2])
-    return to_signal(_reduced(plane, full, size, size, (0.0, 0.0)), color)
+    signal: Floats = to_signal(_reduced(plane, full, size, size, (0.0, 0.0)), color)
+    return signal
 
 
 def _reduced_rgb(enlarged: FrameBatch, size: tuple[int, int]) -> FrameBatch:
     """An RGB frame at `size`, in CARRIER; to reduce first comes to the same, and is cheaper."""
     signals = [_reduced_luma(plane, enlarged.color, size) for plane in enlarged.planes[:3]]
-    planes = to_planes(torch.stack(signals, dim=-1).clamp_(0, 1), CARRIER)
+    planes = to_planes(np.stack(signals, axis=-1).clip(0, 1), CARRIER)
     return replace(enlarged, planes=planes, color=CARRIER)
 
 
 def _reduced_chroma(
-    plane: Tensor,
+    plane: NDArray[Any],
     color: ColorSpec,
     full: tuple[int, int],
     size: tuple[int, int],
     wanted: tuple[int, ...],
-) -> Tensor:
+) -> Floats:
     """Signal of the shape `wanted`, (1, h, w), of a chroma plane of a frame of `full` luma pixels.
 
     Where chroma lies on the first luma sample of its block, not in the middle, the same is so in the
@@ -107,16 +112,18 @@ def _reduced_chroma(
         (full[axis] / size[axis] - 1) / 2 * (1 / block - 1) if on_first else 0.0
         for axis, (block, on_first) in enumerate(zip(color.subsampling, cosited, strict=True))
     )
-    return to_signal(_reduced(plane, full, size, wanted[1:], (down, across)), color, chroma=True)
+    reduced = _reduced(plane, full, size, wanted[1:], (down, across))
+    signal: Floats = to_signal(reduced, color, chroma=True)
+    return signal
 
 
 def _reduced(
-    plane: Tensor,
+    plane: NDArray[Any],
     full: tuple[int, int],
     size: tuple[int, int],
     wanted: Sequence[int],
     shift: tuple[float, float],
-) -> Tensor:
+) -> Floats:
     """Codes (1, *wanted), not rounded, of a plane (1, H, W), where frames go from `full` to `size`."""
     down, across = (
         _filter(int(plane.shape[axis + 1]), wanted[axis], size[axis] / full[axis], shift[axis])
@@ -131,11 +138,22 @@ def _filter(length: int, out: int, factor: float, shift: float) -> Banded:
     return Banded(*resize_taps(length, out, factor, "bicubic", True, shift))
 
 
-def _worst_area(squares: Tensor) -> tuple[int, int, float]:
+def _worst_area(squares: Floats) -> tuple[int, int, float]:
     """(row, column, mean) of the area of AREA_PX in which squares (H, W) are greatest on average."""
     height, width = squares.shape
-    rows, columns = math.ceil(height / AREA_PX), math.ceil(width / AREA_PX)
-    means = functional.adaptive_avg_pool2d(squares[None], (rows, columns))[0]
+    down, across = _areas(height), _areas(width)
+    means = across.across(down.down(squares))
     place = int(means.argmax())
-    row, column = divmod(place, columns)
-    return row * height // rows, column * width // columns, float(means.flatten()[place])
+    row, column = divmod(place, across.length)
+    return row * height // down.length, column * width // across.length, float(means.flat[place])
+
+
+@lru_cache(maxsize=16)
+def _areas(length: int) -> Banded:
+    """Means over about AREA_PX samples each, side by side; neighbours may have a sample in common."""
+    count = math.ceil(length / AREA_PX)
+    firsts = np.arange(count) * length // count
+    sizes = -(-(np.arange(count) + 1) * length // count) - firsts
+    places = firsts[:, None] + np.arange(sizes.max())
+    weights = np.where(np.arange(sizes.max()) < sizes[:, None], 1 / sizes[:, None], 0.0)
+    return Banded(places.clip(max=length - 1), weights)

@@ -10,11 +10,10 @@ import av
 
 from vidsr.config import EncodeConfig
 from vidsr.errors import OutputError
-from vidsr.frames import ColorSpec, VideoInfo
 from vidsr.video.encoder_kinds import CODECS, KINDS
 
-TRIED = VideoInfo(640, 360, Fraction(1, 25), Fraction(25), None, ColorSpec())
-"""What encoders are opened for: a size that all of them take, cards' included."""
+TRIED = (360, 640)
+"""The size (height, width) that encoders are opened for: all of them take it, cards' included."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +32,18 @@ def ffmpeg_version() -> str:
 
 def encoder_states() -> tuple[EncoderState, ...]:
     """Every encoder that vidsr sets up, opened once: those by the codec's name, then those of cards."""
-    from vidsr.video.encoders import resolve_encoding  # --version needs none of it, and it is heavy
+    # --version needs none of it, and it is heavy.
+    from vidsr.frames import ColorSpec, VideoInfo
+    from vidsr.video.encoders import resolve_encoding
 
+    height, width = TRIED
+    tried = VideoInfo(width, height, Fraction(1, 25), Fraction(25), None, ColorSpec())
     by_name = [*CODECS.items(), *((name, name) for name in KINDS if name not in CODECS.values())]
     states = []
     for codec, encoder in by_name:
         refusal = None
         try:
-            resolve_encoding(TRIED, Path("trial.mkv"), EncodeConfig(codec=codec))
+            resolve_encoding(tried, Path("trial.mkv"), EncodeConfig(codec=codec))
         except OutputError as error:
             refusal = str(error).removeprefix("trial.mkv: ")
         states.append(EncoderState(codec, encoder, refusal))

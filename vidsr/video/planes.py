@@ -1,18 +1,15 @@
-"""Copying decoded frames into tensors, plane by plane."""
+"""Copying decoded frames into arrays, plane by plane, and arrays into frames."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 from av.video.frame import VideoFrame
 
+from vidsr.arrays import Array, to_host
 from vidsr.video.planar_formats import parse_pixel_format
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SWSCALE_THREADS = 1
 """Threads of FFmpeg's conversions. With more, swscale 9.5 gives other samples now and then (seen with
@@ -41,17 +38,14 @@ class FrameStack:
     """
 
     def __init__(self, pixel_format: str, height: int, width: int, capacity: int) -> None:
-        import torch
-
         self._format = av.VideoFormat(pixel_format, width, height)
         # FFmpeg lists components as R, G, B even where the planes lie as G, B, R.
         self._sources = [part.plane for part in self._format.components]
         deep = self._format.components[0].bits > 8
         self._planes = [
-            torch.empty((capacity, part.height, part.width), dtype=torch.uint16 if deep else torch.uint8)
+            np.empty((capacity, part.height, part.width), np.uint16 if deep else np.uint8)
             for part in self._format.components
         ]
-        self._rows = [plane.numpy() for plane in self._planes]
         self.count = 0
 
     def add(self, frame: VideoFrame) -> None:
@@ -62,7 +56,7 @@ class FrameStack:
             self._format.height,
         ):
             raise ValueError(f"a frame of {frame.format.name} {frame.width}x{frame.height} does not fit")
-        for index, rows in zip(self._sources, self._rows, strict=True):
+        for index, rows in zip(self._sources, self._planes, strict=True):
             plane = frame.planes[index]
             _, height, width = rows.shape
             if plane.line_size < width * rows.itemsize:
@@ -74,15 +68,15 @@ class FrameStack:
             np.copyto(rows[self.count], stored[:height, :width])
         self.count += 1
 
-    def take(self) -> tuple[Tensor, ...]:
+    def take(self) -> tuple[Array, ...]:
         """The planes of the frames added so far; they share the stack's memory."""
         return tuple(plane[: self.count] for plane in self._planes)
 
 
-def fill_frame(frame: VideoFrame, planes: Sequence[Tensor]) -> VideoFrame:
+def fill_frame(frame: VideoFrame, planes: Sequence[Array]) -> VideoFrame:
     """Copy planes (H, W), in the order of a FrameBatch, into a planar frame of their size and depth."""
     for part, plane in zip(frame.format.components, planes, strict=True):
-        samples = plane.cpu().numpy()
+        samples = to_host(plane)
         target = frame.planes[part.plane]
         rows = np.frombuffer(memoryview(target), samples.dtype)
         rows = rows.reshape(-1, target.line_size // samples.itemsize)

@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from functools import lru_cache
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Kernel = Literal["bicubic", "lanczos3"]
-
-_SUPPORT: dict[Kernel, float] = {"bicubic": 4.0, "lanczos3": 6.0}  # width of the kernel, samples
+from vidsr.video.resize_taps import Kernel, resize_weights
 
 
 def imresize(
@@ -54,49 +50,14 @@ def imresize(
     # Under autocast a matrix product would run in half precision and cost two decimals of PSNR.
     with torch.autocast(x.device.type, enabled=False):
         if size[1] != width or factors[1] != 1:
-            work = work @ resize_weights(width, size[1], factors[1], kernel, antialias).to(work).T
+            work = work @ _weights(work, width, size[1], factors[1], kernel, antialias).T
         if size[0] != height or factors[0] != 1:
-            work = resize_weights(height, size[0], factors[0], kernel, antialias).to(work) @ work
+            work = _weights(work, height, size[0], factors[0], kernel, antialias) @ work
     return work.to(x.dtype)
 
 
-@lru_cache(maxsize=64)
-def resize_weights(
-    length: int, out: int, factor: float, kernel: Kernel, antialias: bool, shift: float = 0.0
+def _weights(
+    like: Tensor, length: int, out: int, factor: float, kernel: Kernel, antialias: bool
 ) -> Tensor:
-    """(out, length) float64 matrix that resizes a line; see `resize_taps`.
-
-    The returned tensor is shared between calls: do not change it.
-    """
-    source, weights = resize_taps(length, out, factor, kernel, antialias, shift)
-    return torch.zeros(out, length, dtype=torch.float64).scatter_add_(1, source, weights)
-
-
-def resize_taps(
-    length: int, out: int, factor: float, kernel: Kernel, antialias: bool, shift: float = 0.0
-) -> tuple[Tensor, Tensor]:
-    """What resizes a line of `length` samples by `factor` to `out`: places (out, taps), their weights.
-
-    Sample centres are at i + 1/2, so that output sample i lies at (i + 1/2) / factor in the input, and
-    `shift` input samples further on. Places are int64, weights float64; a place may occur twice.
-    """
-    stretch = 1 / factor if antialias and factor < 1 else 1.0
-    support = _SUPPORT[kernel] * stretch
-    centres = (torch.arange(out, dtype=torch.float64) + 0.5) / factor - 0.5 + shift
-    first = torch.floor(centres - support / 2)
-    taps = first.view(-1, 1) + torch.arange(math.ceil(support) + 2, dtype=torch.float64)
-    weights = _evaluate(kernel, (centres.view(-1, 1) - taps) / stretch)
-    weights /= weights.sum(dim=1, keepdim=True)
-    # Mirror with the edge sample repeated, as often as a short line needs: period 2 * length.
-    phase = taps.long() % (2 * length)
-    return torch.where(phase < length, phase, 2 * length - 1 - phase), weights
-
-
-def _evaluate(kernel: Kernel, x: Tensor) -> Tensor:
-    """Value of the kernel at distances `x`, in samples of its own spacing."""
-    x = x.abs()
-    if kernel == "bicubic":
-        near = 1.5 * x**3 - 2.5 * x**2 + 1
-        far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-        return torch.where(x <= 1, near, torch.where(x <= 2, far, torch.zeros_like(x)))
-    return torch.where(x < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
+    """The matrix of `resize_weights`, as `like` is made and where it lies."""
+    return torch.from_numpy(resize_weights(length, out, factor, kernel, antialias)).to(like)

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from vidsr.errors import InputError, UsageError
 from vidsr.frames import FrameBatch, VideoInfo
 from vidsr.video.planar_formats import pixel_format_name
@@ -127,8 +129,6 @@ class SequenceReader:
         Raises:
             InputError: a picture cannot be read, or differs in size or kind from the first.
         """
-        import torch
-
         pts = self.timeline.pts
         at = 0 if start_pts is None else bisect_left(pts, start_pts)
         end = len(pts) if end_pts is None else bisect_left(pts, end_pts)
@@ -138,7 +138,7 @@ class SequenceReader:
             frames = [self._frame(index) for index in range(at, until)]
             planes = zip(*(frame.planes for frame in frames), strict=True)
             yield FrameBatch(
-                tuple(torch.cat(each) for each in planes),
+                tuple(np.concatenate(each) for each in planes),
                 self.info.color,
                 pts[at:until],
                 self.info.time_base,

@@ -5,25 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import av
+import numpy as np
 from av.codec.context import CodecContext, Flags
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from vidsr.arrays import Array
 from vidsr.errors import InputError, OutputError, UsageError
 from vidsr.frames import ColorSpec, FrameBatch, Matrix, Siting
+from vidsr.video.color import to_planes, to_rgb
 from vidsr.video.color_tags import h273_tags, resolve_color
 from vidsr.video.durable import write_whole
 from vidsr.video.image_tags import ImageFormat, ImageTags, add_tags, image_format, read_tags
 from vidsr.video.planar_formats import pixel_format_name
 from vidsr.video.planes import SWSCALE_THREADS, FrameStack, fill_frame, planar_frame
 from vidsr.video.source import MAX_SIDE_PX, require_file
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 STILL_SUFFIXES: dict[str, ImageFormat] = {
     ".png": "png",
@@ -90,8 +90,7 @@ def read_still(path: Path) -> FrameBatch:
         raise InputError(f"{path}: {error}") from error
     stack = FrameStack(frame.format.name, frame.height, frame.width, 1)
     stack.add(frame)
-    upright = _turn(FrameBatch(stack.take(), color, (0,), Fraction(1)), read_tags(data).orientation)
-    return replace(upright, planes=tuple(plane.contiguous() for plane in upright.planes))
+    return _turn(FrameBatch(stack.take(), color, (0,), Fraction(1)), read_tags(data).orientation)
 
 
 def write_still(
@@ -123,7 +122,7 @@ def write_still(
     notices: tuple[str, ...] = ()
     if batch.color.alpha and not color.alpha:
         notices = (f"{path.name}: JPEG has no transparency: what was transparent is white",)
-    planes = [plane[0] for plane in _convert(batch, color)]
+    planes = [plane[0] for plane in _convert(batch.arrays(), color)]
     frame = fill_frame(VideoFrame(width, height, pixel_format_name(color)), planes)
     encoded = _encode(path, kind, frame, color, quickly=quickly)
     tags = ImageTags()
@@ -245,22 +244,18 @@ def _png_format(color: ColorSpec) -> str:
     return {"gray": "gray16be", "rgb": "rgb48be", "rgba": "rgba64be"}[base]
 
 
-def _convert(batch: FrameBatch, color: ColorSpec) -> tuple[Tensor, ...]:
+def _convert(batch: FrameBatch, color: ColorSpec) -> tuple[Array, ...]:
     """The planes of a batch in another colour, through RGB; alpha is kept, or laid on white."""
     if batch.color == color:
         return batch.planes
-    import torch
-
-    from vidsr.video.color import to_planes, to_rgb
-
     rgb = to_rgb(batch)
     if batch.color.alpha:
-        alpha = batch.planes[-1].float() / ((1 << batch.color.depth) - 1)
+        alpha = batch.planes[-1].astype(np.float32) / ((1 << batch.color.depth) - 1)
         if color.alpha:
             top = (1 << color.depth) - 1
-            stored = torch.uint8 if color.depth == 8 else torch.uint16
-            return (*to_planes(rgb, replace(color, alpha=False)), (alpha * top).round().to(stored))
-        signal = rgb.float() / 255 if rgb.dtype == torch.uint8 else rgb
+            stored = np.uint8 if color.depth == 8 else np.uint16
+            return (*to_planes(rgb, replace(color, alpha=False)), (alpha * top).round().astype(stored))
+        signal = rgb.astype(np.float32) / 255 if rgb.dtype == np.uint8 else rgb
         rgb = signal * alpha[..., None] + (1 - alpha[..., None])
     return to_planes(rgb, color)
 
@@ -276,8 +271,9 @@ def _turn(batch: FrameBatch, orientation: int) -> FrameBatch:
     mirrored = orientation in (2, 4, 5, 7)
     planes = []
     for plane in batch.planes:
-        turned = plane.rot90(turns, (1, 2)) if turns else plane
-        planes.append(turned.flip(2 if turns % 2 == 0 else 1) if mirrored else turned)
+        turned = np.rot90(plane, turns, (1, 2))
+        turned = np.flip(turned, 2 if turns % 2 == 0 else 1) if mirrored else turned
+        planes.append(np.ascontiguousarray(turned))
     color = batch.color
     if turns % 2:
         vertical, horizontal = color.subsampling

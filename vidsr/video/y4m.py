@@ -12,6 +12,8 @@ from fractions import Fraction
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from vidsr.errors import InputError
 from vidsr.frames import FrameBatch, Siting, VideoInfo
 from vidsr.video.standard_streams import Sink
@@ -79,7 +81,7 @@ class Y4mWriter:
             color.subsampling,
         ):
             raise ValueError(f"frames of {batch.size}, {batch.color}, expected {self._info}")
-        planes = [plane.contiguous().numpy() for plane in batch.planes]
+        planes = [np.ascontiguousarray(plane) for plane in batch.arrays().planes]
         for index, pts in enumerate(batch.pts):
             self._watch(pts * batch.time_base)
             self._sink.write(self._head + b"FRAME\n")
