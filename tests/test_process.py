@@ -80,8 +80,8 @@ def test_garbage_is_looked_for_rarely_but_found() -> None:
         "    knot = []\n"
         "    knot.append(knot)\n"
         "before = gc.get_stats()[0]['collected']\n"
-        "kept = [loop() or [] for _ in range(120_000)]\n"
-        "print(gc.get_stats()[0]['collected'] - before > 50_000, gc.get_threshold())\n"
+        "kept = [loop() or [] for _ in range(450_000)]\n"
+        "print(gc.get_stats()[0]['collected'] - before > 200_000, gc.get_threshold())\n"
         "sys.exit(0)"
     )
-    assert done.stdout == "True (50000, 10, 10)\n"
+    assert done.stdout == "True (200000, 10, 10)\n"

@@ -9,7 +9,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ from vidsr.errors import BackendUnavailable, OutOfMemory
 from vidsr.inference.backend import WARM_UP, Call, SizeLimits
 from vidsr.inference.calibration import Calibration, find_calibration
 from vidsr.inference.engine_files import user_cache
+from vidsr.inference.kept_graphs import folder_of
 from vidsr.inference.memory import working_bytes_per_pixel
 from vidsr.inference.processor import bytes_pay
 from vidsr.inference.shuffle import spread
@@ -107,8 +109,8 @@ class OpenvinoBackend:
         if self.precision == "int8" and calibration is not None:
             ranges = calibration.ranges
             self.runtime += f", calibration {calibration.digest}"
-        dtypes: tuple[DType, ...] = ("uint8", "float32")
-        self._graphs = {dtype: build_graph(*network, dtype, ranges) for dtype in dtypes}
+        self._build = partial(build_graph, *network, ranges=ranges)
+        self._identity = f"{weights.sha256} {self.precision} {self.runtime}"
         self._shapes: OrderedDict[tuple[Any, ...], _Shape] = OrderedDict()
         self._lock = threading.Lock()
         self._abreast = False
@@ -156,15 +158,16 @@ class OpenvinoBackend:
         return sr.astype(lr.dtype, copy=False)
 
     def expect(self, call: Call) -> None:
-        """Compile for small frames before they come; a call of another size would take as long."""
+        """Compile for small frames before they come; a call of another size would take as long.
+
+        Only here what was compiled is kept for the next start: pieces of frames have too many sizes.
+        """
         pixels = call.frames * call.height * call.width
         if self.calls_at_once(pixels) == 1:
             self(np.zeros(WARM_UP, np.uint8))  # how large the pieces will be depends on the memory
             return
-        with (
-            self.abreast(),
-            self._request(np.empty((call.frames, call.height, call.width, 3), call.dtype)),
-        ):
+        first = np.empty((call.frames, call.height, call.width, 3), call.dtype)
+        with self.abreast(), self._request(first, folder_of(self._identity)):
             pass
 
     def calls_at_once(self, pixels: int) -> int:
@@ -186,11 +189,13 @@ class OpenvinoBackend:
             self._abreast = False
 
     @contextmanager
-    def _request(self, pixels: NDArray[Any]) -> Iterator[openvino.InferRequest]:
+    def _request(
+        self, pixels: NDArray[Any], kept: Path | None = None
+    ) -> Iterator[openvino.InferRequest]:
         """A request of the graph for this shape and type, for the caller alone."""
         try:
             with self._lock:
-                shape = self._shape(pixels)
+                shape = self._shape(pixels, kept)
                 request = shape.idle.pop() if shape.idle else shape.graph.create_infer_request()
             try:
                 yield request
@@ -204,8 +209,8 @@ class OpenvinoBackend:
                 self._shapes.clear()
             raise OutOfMemory(f"{self.name}: {len(pixels)} frames at once do not fit") from error
 
-    def _shape(self, pixels: NDArray[Any]) -> _Shape:
-        """The compiled graph for this shape and type."""
+    def _shape(self, pixels: NDArray[Any], kept: Path | None = None) -> _Shape:
+        """The compiled graph for this shape and type; `kept` is where it may be found or put."""
         streams = self._streams(math.prod(pixels.shape[:3])) if self._abreast else 1
         dtype: DType = "uint8" if pixels.dtype == np.uint8 else "float32"
         key = (dtype, pixels.shape, streams)
@@ -213,16 +218,20 @@ class OpenvinoBackend:
             while len(self._shapes) >= SHAPES_KEPT:
                 self._shapes.popitem(last=False)
             hint = "bf16" if self.precision == "bf16" else "f32"
-            graph = self._compile(self._graphs[dtype], pixels.shape, streams, hint)
+            graph = self._compile(self._build(dtype), pixels.shape, streams, hint, kept)
             self._shapes[key] = _Shape(graph, [])
         self._shapes.move_to_end(key)
         return self._shapes[key]
 
     def _compile(
-        self, graph: openvino.Model, shape: tuple[int, ...], streams: int = 1, hint: str = "f32"
+        self,
+        graph: openvino.Model,
+        shape: tuple[int, ...],
+        streams: int = 1,
+        hint: str = "f32",
+        kept: Path | None = None,
     ) -> Any:
         """A graph for one shape, that shares the threads among so many calls."""
-        graph = graph.clone()
         graph.reshape(list(shape))
         settings = {
             "NUM_STREAMS": streams,
@@ -233,6 +242,8 @@ class OpenvinoBackend:
             # Left alone, it computes in bfloat16 where the processor can.
             "INFERENCE_PRECISION_HINT": hint,
         }
+        if kept is not None:
+            settings["CACHE_DIR"] = str(kept)
         return self._core.compile_model(graph, "CPU", settings)
 
     def _share_of_time(self, network: tuple[GeneratorConfig, Tensors], ranges: Ranges) -> float:
@@ -261,7 +272,6 @@ class OpenvinoBackend:
     ) -> None:
         self._closed = True
         self._shapes.clear()
-        self._graphs.clear()
 
 
 def _lacks_memory(error: BaseException) -> bool:

@@ -31,7 +31,7 @@ from vidsr.video.plan import (
     stream_tags,
 )
 from vidsr.video.probe import display_matrix
-from vidsr.video.provenance import history
+from vidsr.video.provenance import history_in
 from vidsr.video.scan import StreamScan, scan_streams
 from vidsr.video.source import open_input
 
@@ -101,7 +101,7 @@ def prove(
     progress(Started("prove", None))
     missing = proof.frames_of_source(expected_pts, source_pts, decode_errors)
     try:
-        with open_input(source) as old, open_input(result) as new:
+        with open_input(source) as old, open_input(result, xmp=True) as new:
             proof.tracks(old, new)
             matched = matched_streams(plan, new)
             indices = {stream.index for stream in plan.kept}
@@ -117,7 +117,7 @@ def prove(
             proof.chapters(old, new)
             attachments = proof.attachments(old, new)
             copies = [after[matched[index].index] for index in before]
-        proof.says(provenance)
+            proof.says(provenance, new)
         with open_input(result) as new:
             main = matched_streams(plan, new)[plan.main_stream]
             proof.pictures(new, main, max(video.pts) * video.time_base)
@@ -154,10 +154,10 @@ class _Proof:
         """The error that says what differs."""
         return ProofError(f"{self.result}: {reason}; it was not put in place")
 
-    def says(self, provenance: str) -> None:
+    def says(self, provenance: str, new: InputContainer) -> None:
         """The file tells how it was made."""
         if provenance:
-            found = history(self.result)
+            found = history_in(new.metadata)
             if found != provenance:
                 raise self.wrong(f"it says {found!r} of how it was made, not {provenance!r}")
             self.checks.append("how it was made")
