@@ -288,6 +288,24 @@ def test_a_kill_after_the_rename_leaves_nothing_to_do(output: Path) -> None:
     assert list(output.parent.iterdir()) == [output]
 
 
+@pytest.mark.parametrize("left", [[], ["lock"]])
+def test_a_kill_while_tidying_up_leaves_nothing_to_do(output: Path, left: list[str]) -> None:
+    output.write_text("the film")
+    job_folder(output).mkdir()
+    for name in left:
+        (job_folder(output) / name).touch()
+    remove_if_proven(output)
+    assert list(output.parent.iterdir()) == [output]
+
+
+def test_a_folder_with_a_foreign_file_stays(output: Path) -> None:
+    output.write_text("the film")
+    job_folder(output).mkdir()
+    (job_folder(output) / "mine.txt").touch()
+    remove_if_proven(output)
+    assert (job_folder(output) / "mine.txt").exists()
+
+
 def test_a_kill_before_the_rename_does_not_cost_the_job(output: Path) -> None:
     output.write_text("the film")  # an earlier one, alike but for its identity
     proven_job(output)

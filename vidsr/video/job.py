@@ -223,17 +223,24 @@ def weights_of_job(output: Path) -> str | None:
 def remove_if_proven(output: Path) -> None:
     """Delete the job folder of an existing output whose run was killed after the rename.
 
-    Nothing is deleted unless `output` is the very file that the job proved: a kill just before the
-    rename must not cost the job, whatever else has that name.
+    Nothing is deleted unless `output` is the very file that the job proved, or nothing is left in the
+    folder: a kill just before the rename must not cost the job, whatever else has that name.
     """
     folder = job_folder(output)
-    try:
-        ours = (folder / PROVEN_NAME).read_bytes() == _same_file_mark(output)
-    except OSError:
-        return
-    if ours:
+    if _is_over(folder, output):
         with Job(folder, _lock(folder), {}, True, "") as job:
-            job.remove()
+            if _is_over(folder, output):  # nobody began another job meanwhile
+                job.remove()
+
+
+def _is_over(folder: Path, output: Path) -> bool:
+    """Whether a folder is that of a job whose output is in place, tidied up or not."""
+    try:
+        if all(path.name == "lock" for path in folder.iterdir()):
+            return True
+        return (folder / PROVEN_NAME).read_bytes() == _same_file_mark(output)
+    except OSError:
+        return False
 
 
 def job_folder(output: Path) -> Path:
