@@ -33,9 +33,12 @@ def panned(frames: int, height: int, width: int, seed: int) -> Frames:
 
 
 def write_video(path: Path, frames: Frames) -> Path:
-    """Encode frames as H.264 of high quality, 25 a second."""
+    """Encode frames as H.264 of high quality, 25 a second; the same frames give the same file.
+
+    Degradations are drawn by a file's content, and Matroska would put a random number into it.
+    """
     height, width = frames[0].shape[:2]
-    with av.open(path, "w") as container:
+    with av.open(path, "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", Fraction(25), {"crf": "10", "preset": "ultrafast"})
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         for frame in frames:
