@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -35,6 +35,11 @@ class Host:
 HOST = Host()
 
 Device: TypeAlias = "torch.device | Host"
+
+
+def is_card(device: Device) -> TypeGuard[torch.device]:
+    """Whether a device is a GPU of PyTorch's."""
+    return device.type == "cuda"
 
 
 def namespace(array: Array) -> Any:

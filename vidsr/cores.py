@@ -61,8 +61,8 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
 
     For work that lets other threads run meanwhile, as NumPy's arithmetic on large arrays does.
     """
-    workers = min(threads() // BESIDE, len(items))
-    return map(work, items) if workers < 2 else _pool(threads() // BESIDE).map(work, items)
+    workers = threads() // BESIDE
+    return map(work, items) if min(workers, len(items)) < 2 else _pool(workers).map(work, items)
 
 
 @cache

@@ -32,9 +32,9 @@ def exact_in_tiles(backend: Backend, size: tuple[int, int], dtype: str, tiles: S
     """Whether what `tiles` keep of a frame of `size` (h, w) comes out as it does from the whole."""
     noise = _noise((1, *size, 3), dtype, backend.device)
     whole = backend(noise)
-    pieces = copy(whole)
+    pieces, blank = copy(whole), whole * 0
     for tile in tiles:
-        tile.place(pieces * 0, pieces, backend.scale)
+        tile.place(blank, pieces, backend.scale)
     upscale_into(pieces, noise, backend, tiles)
     return equal(pieces, whole)
 

@@ -6,6 +6,7 @@ OpenVINO writes and checks the files itself: one that is damaged or of another v
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from vidsr.inference.engine_files import user_cache
@@ -25,9 +26,6 @@ def folder_of(network: str) -> Path | None:
         files = sorted(folder.glob("*.blob"), key=lambda file: file.stat().st_mtime)
         for file in files[:-MOST]:
             file.unlink(missing_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink(missing_ok=True)
     except OSError:
         return None
-    return folder
+    return folder if os.access(folder, os.W_OK) else None

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
-from vidsr.arrays import HOST, Array, Device, Host, namespace, to_device, to_host
+from vidsr.arrays import HOST, Array, Device, is_card, namespace, to_device, to_host
 
 Planes = tuple[Array, ...]
 
@@ -87,8 +87,8 @@ class HostLanes:
 
 def lanes_of(device: Device) -> Lanes:
     """The lanes of a device."""
-    if isinstance(device, Host) or device.type != "cuda":
-        return HostLanes(device)
-    from vidsr.inference.card_lanes import CardLanes
+    if is_card(device):
+        from vidsr.inference.card_lanes import CardLanes
 
-    return CardLanes(device)
+        return CardLanes(device)
+    return HostLanes(device)

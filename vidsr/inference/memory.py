@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from vidsr.arrays import Device, Host
+from vidsr.arrays import Device, is_card
 from vidsr.models.generator_config import GeneratorConfig
 
 FALLBACK_BYTES = 2 * 1024**3
@@ -18,7 +18,7 @@ def free_bytes(device: Device) -> int:
 
     On Linux the kernel's own estimate, bounded by the memory limit of the container, if there is one.
     """
-    if not isinstance(device, Host) and device.type == "cuda":
+    if is_card(device):
         import torch
 
         free, _ = torch.cuda.mem_get_info(device)

@@ -59,7 +59,7 @@ def _subject(weights: Weights, config: UpscaleConfig) -> str:
     found = found_versions()
     runtimes = ", ".join(f"{name} {found[name]}" for name in RUNTIMES if name in found)
     device = _card() if choose_device(config) == "cuda" else None
-    # How many threads PyTorch has at the moment says nothing: beside OpenVINO it is given fewer.
+    # Not this process's own number, which a job may have set: another process is to find it again.
     threads = os.environ.get("OMP_NUM_THREADS") or usable_cores()
     device = device or f"{processor_name()}, {threads} threads"
     asked = f"{config.backend} {config.precision}"
@@ -75,12 +75,12 @@ def _card() -> str | None:
 def _measured(weights: Weights, config: UpscaleConfig) -> float:
     # An engine of TensorRT's takes minutes to build; what stands in for it tells the order of magnitude.
     with open_backend(weights, replace(config, engine_build="never"), silent) as backend:
-        count, height, width, channels = TRIAL_SHAPES[backend.device.type]
-        lr = to_device(np.zeros((count, height, width, channels), np.uint8), backend.device)
+        shape = TRIAL_SHAPES[backend.device.type]
+        lr = to_device(np.zeros(shape, np.uint8), backend.device)
         backend(lr)  # compiles and allocates
         fastest = float("inf")
         for _ in range(TRIALS):
             began = time.perf_counter()
             to_host(backend(lr))  # a GPU's calls return before the work is done
             fastest = min(fastest, time.perf_counter() - began)
-    return height * width / fastest
+    return shape[1] * shape[2] / fastest

@@ -17,17 +17,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
-
 from vidsr.errors import UsageError, WeightsError
-from vidsr.models.folding import folded
 from vidsr.models.generator_config import GeneratorConfig
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from vidsr.models.generator import Generator
@@ -268,6 +264,10 @@ def load_tensors(weights: Weights) -> tuple[GeneratorConfig, dict[str, NDArray[n
     Files with a header of vidsr's are read without PyTorch. Raises WeightsError where the file is
     missing, damaged, or holds something else than its configuration says.
     """
+    import numpy as np
+
+    from vidsr.models.folding import folded
+
     config, state = _read_whole(weights.path)
     if weights.detailed is not None:
         other_config, other = _read_whole(weights.detailed)
@@ -324,6 +324,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
 
 def _read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
     """The fp32 tensors of a `.safetensors` file; only types that NumPy lacks take PyTorch to read."""
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
     try:
         arrays = load_file(path)
     except TypeError:  # bfloat16

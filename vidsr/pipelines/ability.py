@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vidsr.arrays import Device, Host
+from vidsr.arrays import Device, is_card
 from vidsr.errors import UsageError
 from vidsr.inference.backend import Backend
 from vidsr.inference.processor import multiplies_bytes, vector_instructions
@@ -59,7 +59,7 @@ def agree(abilities: Mapping[str, Ability], *, allow_mixed: bool) -> Ability:
 
 def _hardware(device: Device) -> str:
     """What tells devices apart whose results may differ in the last bit."""
-    if not isinstance(device, Host) and device.type == "cuda":
+    if is_card(device):
         import torch
 
         return torch.cuda.get_device_name(device)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from vidsr.arrays import Device, Host
+from vidsr.arrays import Device, is_card
 from vidsr.config import BenchmarkConfig, UpscaleConfig
 from vidsr.inference.backend import Backend, Measurable, open_backend
 from vidsr.inference.memory import peak_rss_bytes
@@ -124,9 +124,8 @@ def _with_peaks(machine: Machine) -> Machine:
 
 def _rates(backend: Backend) -> DeviceRates | None:
     """What the card can do in the backend's precision; None for the processor, which `Machine` knows."""
-    if isinstance(backend.device, Host) or backend.device.type != "cuda":
-        return None
-    return device_rates(backend.device, DTYPES[backend.precision])
+    device = backend.device
+    return device_rates(device, DTYPES[backend.precision]) if is_card(device) else None
 
 
 def _peaks(machine: Machine, rates: DeviceRates | None, backend: Backend) -> Peaks:
@@ -135,6 +134,4 @@ def _peaks(machine: Machine, rates: DeviceRates | None, backend: Backend) -> Pea
 
 
 def _device_bytes(device: Device) -> int | None:
-    if isinstance(device, Host) or device.type != "cuda":
-        return None
-    return torch.cuda.max_memory_reserved(device)
+    return torch.cuda.max_memory_reserved(device) if is_card(device) else None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from vidsr.arrays import Array, Device, Host
+from vidsr.arrays import Array, Device, is_card
 from vidsr.errors import InputError
 from vidsr.frames import FrameBatch
 from vidsr.inference.backend import Backend
@@ -49,7 +49,7 @@ class Stopwatch:
 
     def stop(self, frames: int) -> None:
         """The stage has done a batch of so many frames, its device included."""
-        if not isinstance(self._device, Host) and self._device.type == "cuda":
+        if is_card(self._device):
             torch.cuda.synchronize(self._device)  # calls return before the work is done
         wall_s, cpu_s = time.perf_counter() - self._began[0], time.process_time() - self._began[1]
         self.frame_ms.append(1000 * wall_s / frames)

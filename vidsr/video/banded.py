@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vidsr.video.resize_taps import as_matrix
+
 Floats: TypeAlias = NDArray[np.float32]
 
 BLOCK = 16
@@ -55,8 +57,7 @@ class Banded:
             outputs = slice(start, min(start + BLOCK, self.length))
             places, parts = source[outputs], weights[outputs]
             first, last = int(places.min()), int(places.max())
-            dense = np.zeros((len(places), last + 1 - first))
-            np.add.at(dense, (np.arange(len(places))[:, None], places - first), parts)
+            dense = as_matrix(places - first, parts, last + 1 - first)
             self._blocks.append(_Block(outputs, slice(first, last + 1), dense.astype(np.float32)))
 
     def down(self, picture: NDArray[Any]) -> Floats:

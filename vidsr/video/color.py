@@ -241,7 +241,7 @@ class _Strip(NamedTuple):
     keep: slice
     read: slice
 
-    def place(self, part: Array, whole: Array, unit: int) -> Array:
+    def place(self, part: Array, whole: Array, unit: int) -> tuple[Array, Array]:
         """Where what is kept of a part's plane, each row of which is `unit` rows of luma, belongs."""
         first, last = self.keep.start // unit, -(-self.keep.stop // unit)
         skipped = self.read.start // unit

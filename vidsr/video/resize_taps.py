@@ -29,9 +29,13 @@ def resize_weights(
 
     The returned array is shared between calls: do not change it.
     """
-    source, weights = resize_taps(length, out, factor, kernel, antialias, shift)
-    matrix = np.zeros((out, length))
-    np.add.at(matrix, (np.arange(out)[:, None], source), weights)
+    return as_matrix(*resize_taps(length, out, factor, kernel, antialias, shift), length)
+
+
+def as_matrix(source: NDArray[np.int64], weights: Doubles, length: int) -> Doubles:
+    """(out, length) matrix in which input sample source[i, t] counts weights[i, t] for output i."""
+    matrix = np.zeros((len(source), length))
+    np.add.at(matrix, (np.arange(len(source))[:, None], source), weights)
     return matrix
 
 
