@@ -22,6 +22,7 @@ FLOORS = {
     "video": 2,
     "config": 1,
     "page_config": 1,
+    "train_config": 1,
     "recipes": 1,
     "crews": 1,
     "arrays": 1,
@@ -36,9 +37,9 @@ FLOORS = {
 
 SAME_FLOOR = {
     ("cli", "console"),
-    ("config", "recipes"),
     ("config", "crews"),
     ("page_config", "config"),
+    ("train_config", "recipes"),
     ("frames", "arrays"),
 } | {(room, "errors") for room, floor in FLOORS.items() if floor == 1}
 

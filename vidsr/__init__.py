@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from vidsr.config import EncodeConfig as EncodeConfig
     from vidsr.config import EvaluateConfig as EvaluateConfig
     from vidsr.config import ForecastConfig as ForecastConfig
-    from vidsr.config import TrainConfig as TrainConfig
     from vidsr.config import UpscaleConfig as UpscaleConfig
     from vidsr.errors import VidsrError as VidsrError
     from vidsr.page_config import CompareConfig as CompareConfig
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from vidsr.pipelines.sample import sample_video as sample_video
     from vidsr.pipelines.train import train as train
     from vidsr.pipelines.upscale import upscale_video as upscale_video
+    from vidsr.train_config import TrainConfig as TrainConfig
 
 _HOMES = {
     "BuildEngineConfig": "vidsr.config",
@@ -33,7 +33,7 @@ _HOMES = {
     "EvaluateConfig": "vidsr.config",
     "ForecastConfig": "vidsr.config",
     "SampleConfig": "vidsr.page_config",
-    "TrainConfig": "vidsr.config",
+    "TrainConfig": "vidsr.train_config",
     "UpscaleConfig": "vidsr.config",
     "VidsrError": "vidsr.errors",
     "build_engine": "vidsr.pipelines.build_engine",

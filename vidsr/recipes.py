@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
+
+Form = Literal["paper", "compact", "unet", "patch"]
+"""Of a discriminator: see `vidsr.models.discriminator`."""
+
+AdversarialLoss = Literal["standard", "relativistic"]
+"""See `vidsr.training.losses`."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a preset of `vidsr train` stands for: the shape of the networks and the schedule.
+    """What a preset of `vidsr train` stands for: shapes of networks, schedule and losses.
 
     Lengths of stages are updates of the generator; patches are sides in LR pixels.
     """
@@ -20,7 +27,7 @@ class Recipe:
     tail_kernel: int
     upsampler: str
     input_skip: bool
-    discriminator: str
+    discriminator: Form
     updates: int  # of the pixel stage
     patch: int
     batch: int  # over all processes
@@ -30,6 +37,12 @@ class Recipe:
     adversarial_patch: int
     adversarial_batch: int
     adversarial_learning_rate: float
+    # Of the adversarial stage
+    degraded_share: float | None  # of patches, with the pixel loss alone; None: all have all losses
+    pixel_weight: float
+    perceptual_layers: tuple[tuple[str, float], ...]  # of VGG, with their weights
+    adversarial_loss: AdversarialLoss
+    adversarial_weight: float
 
 
 FOR_PROCESSORS = Recipe(
@@ -41,7 +54,7 @@ FOR_PROCESSORS = Recipe(
     tail_kernel=3,
     upsampler="single",
     input_skip=True,
-    discriminator="compact",
+    discriminator="patch",
     updates=20_000,
     patch=32,
     batch=16,
@@ -49,10 +62,16 @@ FOR_PROCESSORS = Recipe(
     clip_norm=0.5,
     adversarial_updates=3000,
     adversarial_patch=32,
-    adversarial_batch=8,
+    adversarial_batch=16,
     adversarial_learning_rate=1e-4,
+    degraded_share=0.5,
+    pixel_weight=1.0,
+    perceptual_layers=(),
+    adversarial_loss="relativistic",
+    adversarial_weight=0.01,
 )
-"""Nothing is computed at high resolution, and every operation is one that 8 bits are good at."""
+"""Nothing is computed at high resolution, and every operation is one that 8 bits are good at. VGG, which
+would take most of the time of a processor, is left out."""
 
 PRESETS: dict[str, Recipe] = {
     # Minutes on two cores: proves data and settings, and already beats Lanczos.
@@ -91,5 +110,10 @@ PRESETS: dict[str, Recipe] = {
         adversarial_patch=32,
         adversarial_batch=32,
         adversarial_learning_rate=1e-4,
+        degraded_share=None,
+        pixel_weight=0.0,  # the paper has none, ESRGAN 0.01
+        perceptual_layers=(("relu5_4", 1.0),),  # the paper's VGG5,4
+        adversarial_loss="standard",
+        adversarial_weight=1e-3,  # arXiv:1609.04802, equation 3
     ),
 }

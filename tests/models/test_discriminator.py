@@ -4,11 +4,12 @@ from torch import nn
 
 from vidsr.models.discriminator import (
     ConvDiscriminator,
-    Form,
+    PatchDiscriminator,
     RealAndMade,
     UnetDiscriminator,
     make_discriminator,
 )
+from vidsr.recipes import Form
 
 WIDTH = 4
 
@@ -21,6 +22,23 @@ def test_one_logit_a_picture_at_any_size(form: Form, side: tuple[int, int]) -> N
 
 def test_unet_judges_every_pixel() -> None:
     assert make_discriminator("unet", WIDTH)(torch.rand(2, 3, 32, 48)).shape == (2, 1, 32, 48)
+
+
+@pytest.mark.parametrize("side", [(64, 96), (24, 20), (16, 16)])
+def test_patch_form_judges_places_of_three_sizes(side: tuple[int, int]) -> None:
+    logits = make_discriminator("patch", WIDTH)(torch.rand(2, 3, *side))
+    assert logits.shape == (2, 3, side[0] // 4, side[1] // 4)
+
+
+def test_patch_form_sees_as_far_as_it_says() -> None:
+    torch.manual_seed(0)
+    network = PatchDiscriminator(WIDTH).eval()
+    rgb = torch.rand(1, 3, 128, 128, requires_grad=True)
+    logits = network(rgb)
+    for depth, side in enumerate((10, 22, 46)):
+        (gradient,) = torch.autograd.grad(logits[0, depth, 16, 16], rgb, retain_graph=True)
+        rows = gradient[0].abs().sum(dim=(0, 2)).nonzero()
+        assert int(rows[-1] - rows[0]) + 1 == side
 
 
 def test_paper_form_has_the_published_layers() -> None:
@@ -46,13 +64,15 @@ def test_compact_form_has_no_norm() -> None:
     assert strides == [2, 2, 2, 2]
 
 
-def test_unet_layers_are_spectrally_normed() -> None:
+@pytest.mark.parametrize("form", ["unet", "patch"])
+def test_layers_are_spectrally_normed(form: Form) -> None:
     torch.manual_seed(0)
-    network = UnetDiscriminator(WIDTH)
-    for _ in range(30):  # each pass is one step of the power iteration
+    network = make_discriminator(form, WIDTH)
+    assert isinstance(network, UnetDiscriminator | PatchDiscriminator)
+    for _ in range(60):  # each pass is one step of the power iteration
         network(torch.rand(1, 3, 16, 16))
     network.eval()
-    for conv in [*network.down, *network.up]:
+    for conv in [*network.down, *getattr(network, "up", ())]:
         largest = torch.linalg.matrix_norm(conv.weight.detach().flatten(1), ord=2)
         assert float(largest) == pytest.approx(1, abs=0.05)
 
@@ -67,5 +87,5 @@ def test_two_judgements_in_one_call_are_the_single_ones() -> None:
 
 
 def test_unknown_form_is_refused() -> None:
-    with pytest.raises(ValueError, match="paper, compact, unet"):
+    with pytest.raises(ValueError, match="paper, compact, unet, patch"):
         make_discriminator("resnet")  # type: ignore[arg-type]

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from vidsr import cores
-from vidsr.config import TrainingBenchmarkConfig
 from vidsr.errors import UsageError
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
@@ -19,6 +18,7 @@ from vidsr.pipelines.machine import product_gflops
 from vidsr.pipelines.training_benchmark import benchmark_training, operations_a_patch
 from vidsr.pipelines.training_benchmark_report import PARTS, TrainingBenchmarkReport
 from vidsr.progress import Event, Finished, Started
+from vidsr.train_config import TrainingBenchmarkConfig
 
 TINY = TrainingBenchmarkConfig(
     preset="tiny", updates=3, warm_up=1, patch=8, batch=2, device="cpu", precision="fp32", threads=1

@@ -63,9 +63,11 @@ def test_generator_fools_a_discriminator_that_does_not_learn() -> None:
     assert last < first - 0.01
 
 
+@pytest.mark.parametrize("judged", [None, 2])
 @pytest.mark.parametrize("stage", ["pixel", "adversarial"])
-def test_accumulated_parts_equal_one_batch(stage: str) -> None:
+def test_accumulated_parts_equal_one_batch(stage: str, judged: int | None) -> None:
     losses = replace(FEATURES, variation_weight=0.1)
+    pair = make_pair()._replace(judged=judged)
     step = pixel_step if stage == "pixel" else gan_step
     whole = make_state(stage)  # type: ignore[arg-type]
     parts = make_state(stage, accumulate=2)  # type: ignore[arg-type]
@@ -73,12 +75,36 @@ def test_accumulated_parts_equal_one_batch(stage: str) -> None:
         state.generator_optimizer = torch.optim.SGD(state.generator.parameters(), 0.1)
         if state.discriminator is not None:
             state.discriminator_optimizer = torch.optim.SGD(state.discriminator.parameters(), 0.1)
-    first = step(whole, make_pair(), losses)
-    second = step(parts, make_pair(), losses)
+    first = step(whole, pair, losses)
+    second = step(parts, pair, losses)
     for name in first:
         assert second[name].item() == pytest.approx(first[name].item(), rel=1e-4), name
     for one, other in zip(whole.generator.parameters(), parts.generator.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_only_judged_patches_meet_the_discriminator_and_the_features() -> None:
+    pair = make_pair()
+    losses = replace(FEATURES, adversarial="relativistic", adversarial_weight=1.0, pixel_weight=1.0)
+    seen: list[int] = []
+
+    def features(rgb: torch.Tensor) -> dict[str, torch.Tensor]:
+        seen.append(len(rgb))
+        return {"grey": rgb.mean(dim=1, keepdim=True)}
+
+    terms, judges = [], []
+    for others in (pair.hr, pair.hr.flip(0)):  # what the patches behind should be: no verdict on it
+        hr = torch.cat([pair.hr[:2], others[2:]])
+        state = make_state("adversarial")
+        assert state.discriminator is not None
+        given = SRPair(pair.lr, hr, judged=2)
+        terms.append(gan_step(state, given, replace(losses, features=features)))
+        judges.append(weights_of(state.discriminator))
+    assert set(seen) == {2}
+    assert same(*judges)
+    for name in ("discriminator", "adversarial", "perceptual"):
+        assert torch.equal(terms[0][name], terms[1][name])
+    assert terms[0]["pixel"] != terms[1]["pixel"]
 
 
 def test_an_update_that_is_not_finite_is_skipped() -> None:
@@ -119,6 +145,8 @@ def test_gradient_is_clipped_to_the_norm() -> None:
 def test_batches_that_cannot_be_cut_evenly_are_refused() -> None:
     with pytest.raises(ValueError, match="3 equal parts"):
         make_pair(4).split(3)
+    with pytest.raises(ValueError, match="1 patches"):
+        make_pair(4)._replace(judged=1).split(2)
 
 
 def test_gan_step_without_a_discriminator_is_refused() -> None:

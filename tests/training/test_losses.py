@@ -7,6 +7,7 @@ import torch
 
 from vidsr.training.losses import (
     CHARBONNIER_EPSILON,
+    beliefs,
     charbonnier,
     discriminator_loss,
     generator_adversarial_loss,
@@ -69,6 +70,24 @@ def test_relativistic_adversarial_losses() -> None:
     lowered = (minus_log_s(-(1 - 1)) + minus_log_s(-(3 - 1))) / 2
     found = generator_adversarial_loss(real, made, "relativistic").item()
     assert found == pytest.approx((raised + lowered) / 2)
+
+
+def test_each_judge_is_compared_with_its_own_mean() -> None:
+    # Two judges of another tilt each; to both, real and made pictures are alike.
+    logits = torch.tensor([[5.0, -5.0], [5.0, -5.0]])
+    chance = math.log(2)
+    assert discriminator_loss(logits, logits, "relativistic").item() == pytest.approx(chance)
+    places = logits[:, :, None, None].expand(2, 2, 3, 3)
+    assert generator_adversarial_loss(places, places, "relativistic").item() == pytest.approx(chance)
+    assert [each.item() for each in beliefs(places, places, "relativistic")] == [0.5, 0.5]
+
+
+def test_beliefs() -> None:
+    real, made = torch.tensor([[math.log(3)]]), torch.tensor([[0.0]])
+    assert [each.item() for each in beliefs(real, made)] == pytest.approx([3 / 4, 1 / 2])
+    # Real is above made by log 3, made below real by as much.
+    found = [each.item() for each in beliefs(real, made, "relativistic")]
+    assert found == pytest.approx([3 / 4, 1 / 4])
 
 
 def test_relativistic_generator_needs_real_logits() -> None:

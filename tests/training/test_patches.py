@@ -1,10 +1,21 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from vidsr.distributed import World
 from vidsr.errors import TrainingError
-from vidsr.training.patches import PatchCutter, PatchPlan, Pictures, PictureTable, as_pair, pairs
+from vidsr.train_config import TrainConfig
+from vidsr.training.patches import (
+    PatchCutter,
+    PatchPlan,
+    Pictures,
+    PictureTable,
+    as_pair,
+    pairs,
+    plan_of,
+)
 
 SCALE = 2
 
@@ -91,7 +102,8 @@ def test_processes_share_one_batch_without_overlap() -> None:
         for rank in range(3)
     ]
     for index in range(2):
-        assert torch.equal(whole[index], torch.cat([part[index] for part in parts]))
+        for rank, part in enumerate(parts):
+            assert torch.equal(whole[index][rank::3], part[index])
 
 
 def test_a_batch_that_processes_cannot_share_is_refused() -> None:
@@ -107,6 +119,62 @@ def test_clean_and_degraded_versions_come_in_their_shares(share: float, low: flo
     assert low <= float((versions == 0).float().mean()) <= high
     if share == 0.5:
         assert set(versions.tolist()) == {0, 1, 2}
+
+
+def test_patches_to_be_judged_are_clean_and_come_first_in_every_part() -> None:
+    pictures = make_pictures([(30, 30)], versions=3)
+    plan = PatchPlan(patch=8, batch=12, seed=1, clean_share=0.0, judged=4)
+    cutter = PatchCutter(pictures, plan)
+    for step in range(5):
+        versions = cutter.cut(step)[0][:, 0, 0, 2] // 100
+        assert versions[:4].tolist() == [0] * 4
+        assert 0 not in versions[4:].tolist()
+    mine = PatchCutter(pictures, replace(plan, rank=1, ranks=2)).pair(0, torch.device("cpu"))
+    assert mine.judged == 2
+    parts = mine.split(2)
+    assert [part.judged for part in parts] == [1, 1]
+    assert torch.equal(parts[1].lr, mine.lr[1::2])
+
+
+def test_flat_patches_give_way_among_those_to_be_judged_too() -> None:
+    pictures = make_pictures([(40, 40)], versions=2, noise=False)
+    lively = make_pictures([(40, 40)], versions=2)
+    shift = len(pictures.pixels)
+    both = PictureTable(
+        hr=torch.cat([pictures.table.hr, lively.table.hr + shift]),
+        lr=torch.cat([pictures.table.lr, lively.table.lr + shift]),
+        height=torch.tensor([40, 40]),
+        width=torch.tensor([40, 40]),
+        clip=torch.tensor([0, 1]),
+    )
+    pixels = torch.cat([pictures.pixels, lively.pixels])
+    plan = PatchPlan(patch=16, batch=200, seed=0, flat_share=0.0, judged=100)
+    green = PatchCutter(Pictures(pixels, both, SCALE), plan).cut(0)[1][..., 1].float()
+    flat = green.flatten(1).std(dim=1) == 0
+    # Half of the candidates are flat and there are two for each patch: few have to be taken.
+    assert float(flat[:100].float().mean()) < 0.15
+    assert float(flat[100:].float().mean()) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("asked", "ranks", "accumulate", "judged"),
+    [(None, 1, 1, 8), (0.25, 1, 1, 12), (0.0, 1, 1, 16), (0.99, 2, 2, 4), (0.4, 4, 1, 8)],
+)
+def test_degraded_patches_come_in_their_share_and_evenly_to_all_parts(
+    asked: float | None, ranks: int, accumulate: int, judged: int
+) -> None:
+    config = TrainConfig(
+        Path(), Path(), preset="small", batch=16, degraded_share=asked, accumulate=accumulate
+    )
+    world = World(rank=0, size=ranks)
+    assert plan_of("adversarial", config, world).judged == judged
+    assert plan_of("pixel", config, world).judged is None
+    clean = replace(config, degradation="bicubic")
+    assert plan_of("adversarial", clean, world).judged is None
+    assert (
+        plan_of("adversarial", replace(config, degraded_share=None, preset="paper"), world).judged
+        is None
+    )
 
 
 def test_flat_patches_give_way_to_textured_ones() -> None:
@@ -149,7 +217,7 @@ def test_pairs_are_floats_in_channels_last_memory() -> None:
 
 def test_worker_processes_cut_the_same_patches_from_a_file(tmp_path: Path) -> None:
     pictures = make_pictures([(30, 30), (24, 40)], versions=2)
-    plan = PatchPlan(patch=8, batch=4, seed=1)
+    plan = PatchPlan(patch=8, batch=4, seed=1, judged=2)
     file = tmp_path / "pixels"
     file.write_bytes(pictures.pixels.numpy().tobytes())
     cpu = torch.device("cpu")
@@ -159,3 +227,4 @@ def test_worker_processes_cut_the_same_patches_from_a_file(tmp_path: Path) -> No
         one, other = next(near), next(far)
         assert torch.equal(one.lr, other.lr)
         assert torch.equal(one.hr, other.hr)
+        assert one.judged == other.judged == 2

@@ -149,12 +149,10 @@ def benchmark(
             BenchmarkConfig,
             EncodeConfig,
             HwAccel,
-            Precision,
-            Preset,
-            TrainingBenchmarkConfig,
             UpscalePrecision,
             one_of,
         )
+        from vidsr.train_config import Precision, Preset, TrainingBenchmarkConfig
 
         report: BenchmarkReport | TrainingBenchmarkReport
         if input is None:

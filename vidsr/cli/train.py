@@ -42,6 +42,13 @@ def train(
     degradation: Annotated[str, typer.Option(help="How LR is made: video or bicubic.")] = "video",
     versions: Annotated[int, typer.Option(help="LR versions of each picture; the first is clean.")] = 4,
     clean_share: Annotated[float, typer.Option(help="Share of patches from the clean version.")] = 0.5,
+    degraded_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of degraded patches in the adversarial stage, with the pixel loss alone.",
+            show_default="preset",
+        ),
+    ] = None,
     clips_per_file: Annotated[
         int, typer.Option(help="Short clips taken from each video, at most.")
     ] = 32,
@@ -63,7 +70,7 @@ def train(
         typer.Option(help="residual blocks, or plain convolutions.", show_default="preset"),
     ] = None,
     discriminator: Annotated[
-        str | None, typer.Option(help="paper, compact or unet.", show_default="preset")
+        str | None, typer.Option(help="paper, compact, unet or patch.", show_default="preset")
     ] = None,
     updates: Annotated[
         int | None, typer.Option(help="Updates of the pixel stage.", show_default="preset")
@@ -87,17 +94,26 @@ def train(
     average: Annotated[float, typer.Option(help="Decay of the averaged weights.")] = 0.999,
     accumulate: Annotated[int, typer.Option(help="Parts an update is computed in.")] = 1,
     pixel_loss: Annotated[str, typer.Option(help="l1, charbonnier or mse.")] = "l1",
-    pixel_weight: Annotated[float, typer.Option(help="Its weight in the adversarial stage.")] = 0.0,
+    pixel_weight: Annotated[
+        float | None, typer.Option(help="Its weight in the adversarial stage.", show_default="preset")
+    ] = None,
     vgg_weights: Annotated[
         Path | None,
         typer.Option(help="VGG-19 or VGG-16 weights file.", show_default="torch.hub's VGG-19"),
     ] = None,
     perceptual_layer: Annotated[
         list[str] | None,
-        typer.Option(help="Layer and weight, as relu5_4=1; repeatable.", show_default="relu5_4=1"),
+        typer.Option(
+            help="Layer of VGG and its weight, as relu5_4=1; repeatable; or none.",
+            show_default="preset",
+        ),
     ] = None,
-    adversarial_loss: Annotated[str, typer.Option(help="standard or relativistic.")] = "standard",
-    adversarial_weight: Annotated[float, typer.Option(help="Weight of the adversarial loss.")] = 1e-3,
+    adversarial_loss: Annotated[
+        str | None, typer.Option(help="standard or relativistic.", show_default="preset")
+    ] = None,
+    adversarial_weight: Annotated[
+        float | None, typer.Option(help="Weight of the adversarial loss.", show_default="preset")
+    ] = None,
     label_smoothing: Annotated[float, typer.Option(help="Real pictures count as 1 minus this.")] = 0.0,
     variation_weight: Annotated[float, typer.Option(help="Weight of total variation.")] = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -129,7 +145,9 @@ def train(
     with speaking(console, if_stopped="stopped and saved; the same command goes on from here"):
         from typing import Literal
 
-        from vidsr.config import Degradation, Precision, Preset, Stage, TrainConfig, one_of
+        from vidsr.config import one_of
+        from vidsr.recipes import AdversarialLoss, Form
+        from vidsr.train_config import Degradation, Precision, Preset, Stage, TrainConfig
 
         config = TrainConfig(
             videos=videos,
@@ -146,6 +164,7 @@ def train(
             degradation=one_of(Degradation, degradation, "--degradation"),
             versions=versions,
             clean_share=clean_share,
+            degraded_share=degraded_share,
             clips_per_file=clips_per_file,
             clip_frames=clip_frames,
             crop=crop,
@@ -159,7 +178,7 @@ def train(
             body=None if body is None else one_of(Literal["residual", "plain"], body, "--body"),
             discriminator=None
             if discriminator is None
-            else one_of(Literal["paper", "compact", "unet"], discriminator, "--discriminator"),
+            else one_of(Form, discriminator, "--discriminator"),
             updates=updates,
             adversarial_updates=adversarial_updates,
             hours=hours,
@@ -174,12 +193,10 @@ def train(
             pixel_loss=one_of(Literal["l1", "charbonnier", "mse"], pixel_loss, "--pixel-loss"),
             pixel_weight=pixel_weight,
             vgg_weights=vgg_weights,
-            perceptual_layers=tuple(
-                _weighted_layer(text) for text in perceptual_layer or ("relu5_4=1",)
-            ),
-            adversarial_loss=one_of(
-                Literal["standard", "relativistic"], adversarial_loss, "--adversarial-loss"
-            ),
+            perceptual_layers=_weighted_layers(perceptual_layer),
+            adversarial_loss=None
+            if adversarial_loss is None
+            else one_of(AdversarialLoss, adversarial_loss, "--adversarial-loss"),
             adversarial_weight=adversarial_weight,
             label_smoothing=label_smoothing,
             variation_weight=variation_weight,
@@ -203,6 +220,12 @@ def train(
             console.json(report.to_json())
         else:
             console.result(report.summary())
+
+
+def _weighted_layers(texts: list[str] | None) -> tuple[tuple[str, float], ...] | None:
+    if not texts:
+        return None
+    return () if texts == ["none"] else tuple(_weighted_layer(text) for text in texts)
 
 
 def _weighted_layer(text: str) -> tuple[str, float]:

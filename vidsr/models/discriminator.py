@@ -1,6 +1,6 @@
 """Networks that tell real pictures from enlarged ones; needed for training only.
 
-Three forms, all from RGB in [0, 1] to logits:
+Four forms, all from RGB in [0, 1] to logits:
 
 - "paper": C. Ledig et al., arXiv:1609.04802, figure 4: eight 3x3 convolutions from 64 to 512 channels,
   every second with stride 2, batch norm from the second on, then dense 1024 and dense 1.
@@ -8,17 +8,23 @@ Three forms, all from RGB in [0, 1] to logits:
   fifteenth of the work, and no statistics that couple the pictures of a batch.
 - "unet": X. Wang et al., "Real-ESRGAN", ICCVW 2021 (arXiv:2107.10833), section 3.3: a U-Net with
   spectral norm (T. Miyato et al., arXiv:1802.05957) that judges every pixel.
+- "patch": P. Isola et al., arXiv:1611.07004, section 3.2.2 (PatchGAN), with spectral norm and a verdict
+  at three depths: it judges places of 10, 22 and 46 pixels, at the price of a small generator. Its
+  strides begin at the patch's corner as the generator's PixelShuffle does, so a pattern that repeats
+  with the LR pixels lies on its own grid and is soon found out.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
-Form = Literal["paper", "compact", "unet"]
+from vidsr.recipes import Form
 
 SLOPE = 0.2
 """Negative slope of every leaky ReLU, as in all three sources."""
@@ -91,13 +97,41 @@ class UnetDiscriminator(nn.Module):
         return logits
 
 
-def make_discriminator(form: Form, channels: int = 64) -> nn.Module:
-    """A fresh discriminator of a form; `channels` is the width of its first layer."""
-    if form == "unet":
-        return UnetDiscriminator(channels)
+class PatchDiscriminator(nn.Module):
+    """Strided convolutions with spectral norm: one logit for each place and each of three depths."""
+
+    def __init__(self, channels: int = 32) -> None:
+        super().__init__()
+        widths = [channels * 2**i for i in range(4)]
+        self.first = nn.Conv2d(3, channels, 4, stride=2, padding=1)
+        self.down = nn.ModuleList(_spectral(before, width, 4, 2) for before, width in pairwise(widths))
+        self.verdicts = nn.ModuleList(nn.Conv2d(width, 1, 1) for width in widths[1:])
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Judge (N, 3, H, W) floats in [0, 1]: (N, 3, H/4, W/4) logits; H and W at least 16.
+
+        A verdict on a larger place stands at each of the small ones in it, so that all depths count
+        alike.
+        """
+        features = functional.leaky_relu(self.first(2 * rgb - 1), SLOPE)
+        logits: list[Tensor] = []
+        for conv, verdict in zip(self.down, self.verdicts, strict=True):
+            features = functional.leaky_relu(conv(features), SLOPE)
+            logits.append(verdict(features))
+        grid = logits[0].shape[-2:]
+        return torch.cat([functional.interpolate(each, grid) for each in logits], dim=1)
+
+
+def make_discriminator(form: Form, channels: int | None = None) -> nn.Module:
+    """A fresh discriminator of a form; `channels` is the width of its first layer, None the usual."""
     if form not in get_args(Form):
         raise ValueError(f"form must be one of {', '.join(get_args(Form))}, not {form!r}")
-    return ConvDiscriminator(form, channels)
+    width = {} if channels is None else {"channels": channels}
+    if form == "unet":
+        return UnetDiscriminator(**width)
+    if form == "patch":
+        return PatchDiscriminator(**width)
+    return ConvDiscriminator(form, **width)
 
 
 class RealAndMade(nn.Module):

@@ -11,7 +11,6 @@ import math
 import threading
 import time
 
-from vidsr.config import TrainConfig
 from vidsr.cores import use_threads
 from vidsr.distributed import World
 from vidsr.errors import TrainingError
@@ -19,6 +18,7 @@ from vidsr.models.generator import Generator
 from vidsr.pipelines.run_folder import RunFolder, TrainReport
 from vidsr.pipelines.training_data import TrainingData, prepare_data
 from vidsr.progress import Advanced, Finished, Notice, Progress, Started, silent
+from vidsr.train_config import TrainConfig
 from vidsr.training.average import update_average
 from vidsr.training.balance import Balance
 from vidsr.training.board import Board

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vidsr.config import TrainConfig, TrainingBenchmarkConfig
 from vidsr.cores import threads, use_threads
 from vidsr.distributed import World
 from vidsr.models.generator import Generator
@@ -23,6 +22,7 @@ from vidsr.models.operations import operations_a_pixel
 from vidsr.pipelines.machine import look_at_machine, product_gflops
 from vidsr.pipelines.training_benchmark_report import PARTS, TrainingBenchmarkReport
 from vidsr.progress import Advanced, Finished, Notice, Progress, Started, silent
+from vidsr.train_config import TrainConfig, TrainingBenchmarkConfig
 from vidsr.training.average import update_average
 from vidsr.training.degradations import bicubic, degrade_video
 from vidsr.training.gan_step import TrainState, pixel_step

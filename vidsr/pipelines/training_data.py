@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from vidsr.config import TrainConfig
 from vidsr.distributed import World
 from vidsr.errors import TrainingError
 from vidsr.evaluation.lpips import load_lpips
 from vidsr.pipelines.validation import Validation, hold_validation
 from vidsr.progress import Notice, Progress
+from vidsr.train_config import TrainConfig
 from vidsr.training.cache import (
     CacheSettings,
     Shard,

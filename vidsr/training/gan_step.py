@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from vidsr.models.generator import Generator
 from vidsr.training.losses import (
     Losses,
+    beliefs,
     discriminator_loss,
     generator_adversarial_loss,
     perceptual,
@@ -31,13 +32,15 @@ class SRPair(NamedTuple):
 
     lr: Tensor  # (N, 3, h, w)
     hr: Tensor  # (N, 3, scale*h, scale*w)
+    judged: int | None = None  # the first so many have all losses, the others the pixel loss; None: all
 
     def split(self, parts: int) -> list[SRPair]:
-        """Cut into equal parts along the batch; N must be a multiple of `parts`."""
-        if self.lr.shape[0] % parts:
-            raise ValueError(f"a batch of {self.lr.shape[0]} cannot be cut into {parts} equal parts")
-        pieces = zip(self.lr.chunk(parts), self.hr.chunk(parts), strict=True)
-        return [SRPair(lr, hr) for lr, hr in pieces]
+        """Deal out to equal parts, patch by patch; N and `judged` must be multiples of `parts`."""
+        for count in (self.lr.shape[0], self.judged or 0):
+            if count % parts:
+                raise ValueError(f"{count} patches cannot be dealt out to {parts} equal parts")
+        judged = None if self.judged is None else self.judged // parts
+        return [SRPair(self.lr[i::parts], self.hr[i::parts], judged) for i in range(parts)]
 
 
 @dataclass
@@ -127,12 +130,12 @@ def gan_step(state: TrainState, pair: SRPair, losses: Losses) -> LossTerms:
             sr = kept.detach()
         with _gradients_meet(state.judge, last=index == len(parts) - 1):
             with state.autocast():
-                real, made = state.judge(part.hr, sr)
+                real, made = state.judge(part.hr[: part.judged], sr[: part.judged])
             real, made = real.float(), made.float()
             loss = discriminator_loss(real, made, losses.adversarial, losses.label_smoothing)
             torch.autograd.backward(state.scaler.scale(loss / len(parts)))
-        seen = {"discriminator": loss, "real": real.sigmoid().mean(), "made": made.sigmoid().mean()}
-        _accumulate(terms, seen, len(parts))
+        believed = dict(zip(("real", "made"), beliefs(real, made, losses.adversarial), strict=True))
+        _accumulate(terms, {"discriminator": loss, **believed}, len(parts))
     _apply(state, state.discriminator, state.discriminator_optimizer, state.clip_norm)
 
     state.generator_optimizer.zero_grad(set_to_none=True)
@@ -140,7 +143,7 @@ def gan_step(state: TrainState, pair: SRPair, losses: Losses) -> LossTerms:
     for index, part in enumerate(parts):
         with _gradients_meet(state.generate, last=index == len(parts) - 1):
             sr = _generate(state, part.lr) if kept is None else kept
-            loss, found = _generator_loss(state, sr, part.hr, losses)
+            loss, found = _generator_loss(state, sr, part, losses)
             torch.autograd.backward(state.scaler.scale(loss / len(parts)))
         _accumulate(terms, found, len(parts))
     state.discriminator.requires_grad_(True)
@@ -156,13 +159,14 @@ def _generate(state: TrainState, lr: Tensor) -> Tensor:
 
 
 def _generator_loss(
-    state: TrainState, sr: Tensor, hr: Tensor, losses: Losses
+    state: TrainState, sr: Tensor, pair: SRPair, losses: Losses
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted sum of what the generator minimises, and its terms unweighted."""
     assert state.discriminator is not None
     found: dict[str, Tensor] = {}
+    judged, hr = sr[: pair.judged], pair.hr[: pair.judged]
     with state.autocast():
-        made = state.discriminator(sr)
+        made = state.discriminator(judged)
         real = None
         if losses.adversarial == "relativistic":
             with torch.no_grad():
@@ -171,12 +175,12 @@ def _generator_loss(
     total = losses.adversarial_weight * found["adversarial"]
     if losses.features is not None and losses.layers:
         with state.autocast():
-            of_sr = losses.features(sr)
+            of_sr = losses.features(judged)
             with torch.no_grad():
                 of_hr = losses.features(hr)
         found["perceptual"] = perceptual(_float(of_sr), _float(of_hr), losses.layers)
         total = total + found["perceptual"]
-    found["pixel"] = losses.pixel(sr, hr)
+    found["pixel"] = losses.pixel(sr, pair.hr)
     if losses.pixel_weight:
         total = total + losses.pixel_weight * found["pixel"]
     if losses.variation_weight:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vidsr.recipes import AdversarialLoss
+
 PixelLoss = Callable[[Tensor, Tensor], Tensor]
 Features = Callable[[Tensor], Mapping[str, Tensor]]
-Adversarial = Literal["standard", "relativistic"]
 
 CHARBONNIER_EPSILON = 1e-3
 """About a quarter of an 8-bit step: below it the loss is a parabola, above it an absolute value."""
@@ -53,7 +53,7 @@ def perceptual(
 
 
 def discriminator_loss(
-    real: Tensor, made: Tensor, kind: Adversarial = "standard", smoothing: float = 0.0
+    real: Tensor, made: Tensor, kind: AdversarialLoss = "standard", smoothing: float = 0.0
 ) -> Tensor:
     """Binary cross-entropy of the discriminator's logits on real and on made pictures.
 
@@ -62,7 +62,8 @@ def discriminator_loss(
     I. Goodfellow et al., arXiv:1406.2661, equation 1.
     relativistic: the same of real - mean(made) and made - mean(real), halved. A. Jolicoeur-Martineau,
     arXiv:1807.00734, section 4.2; halved as ESRGAN's code does, so that chance is log 2 here and
-    2 log 2 in the standard form.
+    2 log 2 in the standard form. Logits are (N, K) or (N, K, H, W), and each of the K judges has means
+    of its own; of several processes each takes those of its own part of the batch.
     """
     if kind == "relativistic":
         return _relativistic(real, made, smoothing)
@@ -70,7 +71,7 @@ def discriminator_loss(
 
 
 def generator_adversarial_loss(
-    real: Tensor | None, made: Tensor, kind: Adversarial = "standard"
+    real: Tensor | None, made: Tensor, kind: AdversarialLoss = "standard"
 ) -> Tensor:
     """What the discriminator's logits mean to the generator.
 
@@ -82,6 +83,16 @@ def generator_adversarial_loss(
             raise ValueError("the relativistic loss compares with the logits of real pictures")
         return _relativistic(made, real, 0.0)
     return _against(made, 1.0)
+
+
+def beliefs(real: Tensor, made: Tensor, kind: AdversarialLoss = "standard") -> tuple[Tensor, Tensor]:
+    """Mean probability of being real that logits give to real and to made pictures.
+
+    relativistic: of being more real than the mean of the others.
+    """
+    if kind == "relativistic":
+        real, made = real - _judge_means(made), made - _judge_means(real)
+    return real.sigmoid().mean(), made.sigmoid().mean()
 
 
 def total_variation(sr: Tensor) -> Tensor:
@@ -100,9 +111,14 @@ def _against(logits: Tensor, target: float) -> Tensor:
 
 
 def _relativistic(higher: Tensor, lower: Tensor, smoothing: float) -> Tensor:
-    above = _against(higher - lower.mean(), 1 - smoothing)
-    below = _against(lower - higher.mean(), 0.0)
+    above = _against(higher - _judge_means(lower), 1 - smoothing)
+    below = _against(lower - _judge_means(higher), 0.0)
     return (above + below) / 2
+
+
+def _judge_means(logits: Tensor) -> Tensor:
+    """The mean of each judge of (N, K) or (N, K, H, W) logits, to be taken from such."""
+    return logits.mean(dim=[axis for axis in range(logits.dim()) if axis != 1], keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -113,7 +129,7 @@ class Losses:
     pixel_weight: float = 0.0  # in the adversarial stage; the pixel stage has it alone, at 1
     features: Features | None = None  # (N, 3, H, W) in [0, 1] -> layers by name
     layers: Mapping[str, float] | None = None  # weight of each layer
-    adversarial: Adversarial = "standard"
+    adversarial: AdversarialLoss = "standard"
     adversarial_weight: float = 1e-3  # arXiv:1609.04802, equation 3
     label_smoothing: float = 0.0
     variation_weight: float = 0.0

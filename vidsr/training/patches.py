@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from vidsr.config import TrainConfig
 from vidsr.distributed import World
 from vidsr.errors import TrainingError
+from vidsr.train_config import TrainConfig
 from vidsr.training.gan_step import SRPair, StageName
 
 CHOICE = 2
@@ -79,6 +79,7 @@ class PatchPlan:
     batch: int  # patches an update, over all processes
     seed: int
     clean_share: float = 0.5  # of patches from version 0; the rest come from the others alike
+    judged: int | None = None  # instead: the first so many of the batch are clean, the rest degraded
     flat_share: float = 0.15  # of candidates without texture that are taken all the same
     rank: int = 0
     ranks: int = 1
@@ -90,16 +91,26 @@ class PatchPlan:
                 "give a --batch that is a multiple of them"
             )
 
+    @property
+    def judged_here(self) -> int | None:
+        """How many of this process's patches are judged; see SRPair."""
+        return None if self.judged is None else self.judged // self.ranks
+
 
 def plan_of(stage: StageName, config: TrainConfig, world: World) -> PatchPlan:
     """What a stage of a configuration draws in this process."""
     recipe = config.recipe
     adversarial = stage == "adversarial"
+    judged = None
+    if adversarial and recipe.degraded_share is not None and config.degradation == "video":
+        parts = world.size * config.accumulate  # each of them gets as many
+        judged = parts * max(1, round((1 - recipe.degraded_share) * recipe.adversarial_batch / parts))
     return PatchPlan(
         patch=recipe.adversarial_patch if adversarial else recipe.patch,
         batch=recipe.adversarial_batch if adversarial else recipe.batch,
         seed=2 * config.seed + adversarial,
         clean_share=config.clean_share if config.degradation == "video" else 1.0,
+        judged=judged,
         flat_share=config.flat_share,
         rank=world.rank,
         ranks=world.size,
@@ -133,8 +144,7 @@ class PatchCutter:
         """This process's part of the batch of a step."""
         plan, scale = self._plan, self._scale
         drawn = self._draw(step).to(self._pixels.device, non_blocking=True)
-        mine = plan.batch // plan.ranks
-        keep = self._textured(drawn)[plan.rank * mine : (plan.rank + 1) * mine]
+        keep = self._textured(drawn)[plan.rank :: plan.ranks]
         lr, hr, width, turn, _ = drawn[keep].unbind(1)
         return (
             _gather(self._pixels, _places(lr, width, plan.patch, turn)),
@@ -143,7 +153,7 @@ class PatchCutter:
 
     def pair(self, step: int, device: torch.device) -> SRPair:
         """The same as floats in [0, 1] on a device, (n, 3, h, w) in channels-last memory."""
-        return as_pair(*self.cut(step), device)
+        return as_pair(*self.cut(step), device, self._plan.judged_here)
 
     def _draw(self, step: int) -> Tensor:
         """Candidates of a step, (n, 5) int64: first LR and HR pixel, LR width, turn, flat is allowed.
@@ -157,7 +167,10 @@ class PatchCutter:
         frame = frame.clamp(max=len(table) - 1)
         degraded = table.lr.shape[1] - 1
         version = 1 + (u[:, 2] * degraded).long() if degraded else torch.zeros_like(frame)
-        version[u[:, 1] < plan.clean_share] = 0
+        if plan.judged is None:
+            version[u[:, 1] < plan.clean_share] = 0
+        else:
+            version[: CHOICE * plan.judged] = 0
         width = table.width[frame]
         y = (u[:, 3] * (table.height[frame] - plan.patch + 1)).long()
         x = (u[:, 4] * (width - plan.patch + 1)).long()
@@ -175,7 +188,7 @@ class PatchCutter:
     def _textured(self, drawn: Tensor) -> Tensor:
         """Numbers of the candidates to take: those with texture first, in the order drawn.
 
-        Texture is the deviation of the green channel of every scale-th HR pixel: little to read, and
+        Those to be judged are taken among the first candidates, the rest among the rest. Texture is the deviation of the green channel of every scale-th HR pixel: little to read, and
         blind to the noise of degraded versions.
         """
         _, hr, width, _, flat_allowed = drawn.unbind(1)
@@ -183,7 +196,14 @@ class PatchCutter:
         rows = hr[:, None] + steps * (width * self._scale)[:, None]
         green = self._pixels[:, 1][rows[:, :, None] + steps].float()
         refused = (green.flatten(1).std(dim=1) < TEXTURE) & (flat_allowed == 0)
-        return torch.argsort(refused.to(torch.uint8), stable=True)[: self._plan.batch]
+        judged, batch = self._plan.judged or 0, self._plan.batch
+        first, rest = refused.to(torch.uint8).split([CHOICE * judged, CHOICE * (batch - judged)])
+        return torch.cat(
+            [
+                torch.argsort(first, stable=True)[:judged],
+                torch.argsort(rest, stable=True)[: batch - judged] + CHOICE * judged,
+            ]
+        )
 
 
 def _places(start: Tensor, row: Tensor, side: int, turn: Tensor) -> Tensor:
@@ -207,11 +227,12 @@ def _gather(pixels: Tensor, places: Tensor) -> Tensor:
     return pixels.index_select(0, places.flatten()).view(*places.shape, 3)
 
 
-def as_pair(lr: Tensor, hr: Tensor, device: torch.device) -> SRPair:
+def as_pair(lr: Tensor, hr: Tensor, device: torch.device, judged: int | None = None) -> SRPair:
     """Bytes (n, h, w, 3) to floats in [0, 1], (n, 3, h, w), moved as bytes and cast on the device."""
-    return SRPair(
-        *(part.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255) for part in (lr, hr))
+    small, large = (
+        part.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255) for part in (lr, hr)
     )
+    return SRPair(small, large, judged)
 
 
 def _mix(seed: int, step: int) -> int:
@@ -283,4 +304,4 @@ def pairs(
         multiprocessing_context="spawn",  # a forked child of a process with CUDA or threads may hang
     )
     for lr, hr in loader:
-        yield as_pair(lr, hr, device)
+        yield as_pair(lr, hr, device, plan.judged_here)

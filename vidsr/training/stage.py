@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vidsr.config import TrainConfig
 from vidsr.distributed import World
 from vidsr.errors import TrainingError, UsageError
-from vidsr.models.discriminator import Form, RealAndMade, make_discriminator
+from vidsr.models.discriminator import RealAndMade, make_discriminator
 from vidsr.models.generator import Generator, ResidualBlock
 from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.vgg import load_vgg
 from vidsr.models.weights import find_weights, load_generator
+from vidsr.train_config import TrainConfig
 from vidsr.training.gan_step import StageName, TrainState, make_scaler
 from vidsr.training.growth import grow
 from vidsr.training.losses import PIXEL_LOSSES, Losses
@@ -97,8 +97,7 @@ def begin_stage(
     )
     if stage == "adversarial":
         torch.manual_seed(config.seed + 1)
-        form: Form = recipe.discriminator  # type: ignore[assignment]  # a plain word on the ground floor
-        discriminator: nn.Module = make_discriminator(form).to(device)
+        discriminator: nn.Module = make_discriminator(recipe.discriminator).to(device)
         if world.size > 1 and device.type == "cuda":
             # The batch's statistics are then those of all processes.
             convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
@@ -132,22 +131,23 @@ def schedule_of(stage: StageName, config: TrainConfig) -> Schedule:
 
 
 def losses_of(stage: StageName, config: TrainConfig, device: torch.device) -> Losses:
-    """What a stage minimises; VGG is loaded for the adversarial stage alone."""
+    """What a stage minimises; VGG is loaded for the adversarial stage alone, and there if it counts."""
     pixel = PIXEL_LOSSES[config.pixel_loss]
     if stage == "pixel":
         return Losses(pixel=pixel, variation_weight=config.variation_weight)
-    layers = dict(config.perceptual_layers)
+    recipe = config.recipe
+    layers = dict(recipe.perceptual_layers)
     features = None
     if layers:
         features = load_vgg(config.vgg_weights, tuple(layers)).to(device)
         to_channels_last(features)
     return Losses(
         pixel=pixel,
-        pixel_weight=config.pixel_weight,
+        pixel_weight=recipe.pixel_weight,
         features=features,
         layers=layers,
-        adversarial=config.adversarial_loss,
-        adversarial_weight=config.adversarial_weight,
+        adversarial=recipe.adversarial_loss,
+        adversarial_weight=recipe.adversarial_weight,
         label_smoothing=config.label_smoothing,
         variation_weight=config.variation_weight,
     )
