@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SETTINGS = Path(__file__).parents[1] / "pyproject.toml"
 
 
@@ -31,3 +33,28 @@ def test_a_worker_that_dies_ends_the_run_and_names_its_test(tmp_path: Path) -> N
     done = run(tmp_path)
     assert done.returncode == 1
     assert "crashed while running 'test_3.py::test_second'" in done.stdout
+
+
+def test_a_test_that_hangs_fails_and_shows_where(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text(
+        "import threading\ndef test_waits(): threading.Event().wait()\ndef test_goes_on(): pass\n"
+    )
+    done = run(tmp_path, "-o", "timeout=1")
+    assert done.returncode == 1
+    assert "1 failed, 1 passed" in done.stdout
+    assert "test_waits(): threading.Event().wait()" in done.stdout
+    assert "Timeout (>1.0s)" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="hangs in a lock of the system's C library")
+def test_a_test_that_hangs_in_native_code_ends_the_run_and_shows_where(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text(
+        "import ctypes\n"
+        "def test_waits():\n"
+        "    c, mutex = ctypes.PyDLL(None), ctypes.create_string_buffer(64)\n"
+        "    c.pthread_mutex_lock(mutex), c.pthread_mutex_lock(mutex)\n"
+    )
+    done = run(tmp_path, "-o", "timeout=1", "-o", "faulthandler_timeout=2")
+    assert done.returncode == 1
+    assert "crashed while running 'test_one.py::test_waits'" in done.stdout
+    assert 'test_one.py", line 4 in test_waits' in done.stderr
