@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,11 @@ import torch
 
 from tests.warm import VIDSR, Command, Vidsr, warm_python
 from vidsr.cores import use_threads
+
+# A shell lets its background jobs ignore SIGINT, and what they start inherits that: this process, where
+# tests send it to themselves, and the commands that they send it to.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Small tensors gain nothing from a second thread, and on a busy machine lose much to it.
 torch.set_num_threads(1)

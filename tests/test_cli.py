@@ -6,12 +6,12 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.synthetic import decoded_numbers, make_video
+from tests.waiting import started, until
 from tests.warm import VIDSR, Vidsr
 
 
@@ -23,7 +23,7 @@ def test_help_needs_no_torch() -> None:
         "heavy = {'torch', 'av', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
 
 
 def commands() -> list[str]:
@@ -120,18 +120,9 @@ def long_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_and_says_how_to_go_on(long_video: Path, tmp_path: Path, number: int) -> None:
-    with subprocess.Popen(
-        [*VIDSR, "upscale", str(long_video), "out.mp4"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell lets its background jobs ignore SIGINT, and what they start inherits that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("out.mp4.vidsr/*.part")):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    command = [*VIDSR, "upscale", long_video, "out.mp4"]
+    with started(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        until(lambda: list(tmp_path.glob("out.mp4.vidsr/*.part")), "a segment is begun", process)
         process.send_signal(number)
         # A stop that waited for the segment under way would take minutes.
         _, errors = process.communicate(timeout=30)

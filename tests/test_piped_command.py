@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import threading
-import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -15,27 +14,26 @@ import pytest
 
 from tests.pipelines.piping import numbers_of, y4m_of
 from tests.synthetic import make_video
+from tests.waiting import started, until
 from tests.warm import VIDSR, Command
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and pseudo-terminals are POSIX's")
 
 
-def started(
+def upscaling(
     command: Command, *arguments: object, stdout: int | IO[bytes] = subprocess.PIPE
-) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [*command, "upscale", *map(str, arguments)],
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    return started(
+        [*command, "upscale", *arguments],
         stdin=subprocess.PIPE,
         stdout=stdout,
         stderr=subprocess.PIPE,
         env={**os.environ, "COLUMNS": "200"},
-        # A shell lets its background jobs ignore SIGINT, and what they start inherits that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
 def test_ctrl_c_ends_a_live_stream_properly() -> None:
-    with started(VIDSR, "-", "-", "--scale", 2) as process:
+    with upscaling(VIDSR, "-", "-", "--scale", 2) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(y4m_of("yuv420p:420mpeg2", frames=4))
@@ -55,14 +53,10 @@ def test_ctrl_c_ends_a_live_stream_properly() -> None:
 def test_ctrl_c_finishes_a_file_with_what_has_come(tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
     part = tmp_path / "out.mkv.vidsr" / "000000.nut.part"
-    with started(VIDSR, "-", target, "--scale", 2, "--codec", "ffv1") as process:
+    with upscaling(VIDSR, "-", target, "--scale", 2, "--codec", "ffv1") as process:
         feeder = threading.Thread(target=send_for_ever, args=(process.stdin,))
         feeder.start()
-        deadline = time.monotonic() + 60
-        while not (part.exists() and part.stat().st_size):
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.05)
+        until(lambda: part.exists() and part.stat().st_size, "frames are written", process)
         process.send_signal(signal.SIGINT)
         assert process.stdout is not None
         assert process.stderr is not None
@@ -89,7 +83,7 @@ def send_for_ever(pipe: IO[bytes]) -> None:
 
 def test_a_reader_that_has_seen_enough_is_no_error(vidsr_command: Command, tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", frames=60, size=(96, 128))
-    with started(vidsr_command, source, "-", "--scale", 2, "--quiet") as process:
+    with upscaling(vidsr_command, source, "-", "--scale", 2, "--quiet") as process:
         assert process.stdout is not None
         assert len(process.stdout.read(100)) == 100
         process.stdout.close()
@@ -101,7 +95,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(vidsr_command: Command, tmp_p
 
 def test_the_summary_is_not_in_the_stream(vidsr_command: Command, tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", frames=2)
-    with started(vidsr_command, source, "-", "--scale", 2, "--format", "y4m") as process:
+    with upscaling(vidsr_command, source, "-", "--scale", 2, "--format", "y4m") as process:
         stream, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert len(stream) == len(stream.partition(b"\n")[0]) + 1 + 2 * (6 + 128 * 96 * 3 // 2)
@@ -116,7 +110,7 @@ def test_a_terminal_gets_no_video(vidsr_command: Command, tmp_path: Path) -> Non
     try:
         with (
             os.fdopen(terminal, "wb") as stdout,
-            started(vidsr_command, source, "-", stdout=stdout) as process,
+            upscaling(vidsr_command, source, "-", stdout=stdout) as process,
         ):
             _, errors = process.communicate(timeout=60)
     finally:
@@ -138,7 +132,7 @@ def test_a_terminal_gets_no_video(vidsr_command: Command, tmp_path: Path) -> Non
 def test_refusals_are_one_line(
     vidsr_command: Command, arguments: tuple[str, ...], code: int, words: bytes
 ) -> None:
-    with started(vidsr_command, *arguments) as process:
+    with upscaling(vidsr_command, *arguments) as process:
         stream, errors = process.communicate(b"", timeout=60)
     assert (process.returncode, stream, errors.count(b"\n")) == (code, b"", 1)
     assert words in errors

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 
 from tests.inference.nearest import NearestBackend
 from tests.synthetic import decoded_numbers, frame_numbers, make_video
+from tests.waiting import started, until
 from vidsr.config import UpscaleConfig
 from vidsr.errors import BackendUnavailable, InputError, OutputError, UsageError
 from vidsr.evaluation.page_pictures import rgb_bytes
@@ -197,16 +197,9 @@ def test_what_cannot_be_is_refused_before_any_work(tmp_path: Path) -> None:
 
 def test_an_interrupt_ends_in_one_line_and_leaves_no_page(tmp_path: Path) -> None:
     make_video(tmp_path / "in.mp4", frames=50, size=(96, 128))
-    with subprocess.Popen(
-        [sys.executable, "-m", "vidsr", "sample", "in.mp4", "--frames", "50", "--clip", "2s"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("in_sample/*.png")):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    command = [sys.executable, "-m", "vidsr", "sample", "in.mp4", "--frames", "50", "--clip", "2s"]
+    with started(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        until(lambda: list(tmp_path.glob("in_sample/*.png")), "a picture is there", process)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
