@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.blends import save_sets
 from tests.synthetic import decoded_numbers, make_video
 from tests.waiting import started, until
 from tests.warm import VIDSR, Vidsr
@@ -62,6 +63,38 @@ def test_json_is_one_line_and_nothing_else(vidsr: Vidsr, tmp_path: Path) -> None
     assert done.stderr == ""
     listing = vidsr("models", "--json")
     assert {entry["name"] for entry in json.loads(listing.stdout)} >= {"srgan-lite"}
+
+
+def test_the_usual_detail_is_in_the_help(vidsr: Vidsr) -> None:
+    from vidsr.models.weights import USUAL_DETAIL
+
+    assert f"{USUAL_DETAIL:g} where it has both" in " ".join(vidsr("upscale", "--help").stdout.split())
+
+
+def test_models_lists_the_sets_of_each(vidsr: Vidsr) -> None:
+    listed = [line.split() for line in vidsr("models").stdout.splitlines()]
+    for entry in json.loads(vidsr("models", "--json").stdout):
+        (row,) = [row for row in listed if row[:2] == [entry["name"], f"x{entry['scale']}"]]
+        assert " ".join(row[2:]).startswith(", ".join(entry["sets"]))
+        assert list(entry["sets"]) in (["pixel"], ["adversarial"], ["pixel", "adversarial"])
+
+
+def test_a_blend_runs_as_its_detail_says(vidsr: Vidsr, tmp_path: Path) -> None:
+    make_video(tmp_path / "in.mp4", frames=3)
+    save_sets(tmp_path / "run")
+    arguments = ("in.mp4", "out.mp4", "--model", "run", "--scale", 2, "--preset", "ultrafast")
+    done = vidsr("upscale", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert " run x2, detail 0.75 on " in done.stdout
+    report = json.loads(vidsr("upscale", *arguments, "--overwrite", "--detail", 0.5, "--json").stdout)
+    assert (report["model"], report["weights"]["detail"]) == ("run", 0.5)
+    (tmp_path / "run" / "adversarial.safetensors").unlink()
+    done = vidsr("upscale", *arguments, "--overwrite", "--detail", 0.5)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "vidsr: --detail 0.5 needs the adversarial set of weights, and run x2 has none: "
+        "--detail 0 does without\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ FLOORS = {
     "distributed": 1,
     "cores": 1,
     "plain": 1,
+    "network_name": 1,
 }
 
 SAME_FLOOR = {

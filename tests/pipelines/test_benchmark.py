@@ -139,6 +139,8 @@ def test_json_and_markdown_say_the_same(report: BenchmarkReport) -> None:
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(rows) == 2 * 2 + len(STAGES) + len(report.networks)
     assert "None" not in text and "nan" not in text
+    assert ", tiny x2 on " in text
+    assert ", tiny x2, detail 0.5 on " in replace(report, detail=0.5).to_markdown()
 
 
 def test_what_a_system_does_not_tell_is_left_out(report: BenchmarkReport) -> None:

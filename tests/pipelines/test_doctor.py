@@ -13,6 +13,7 @@ from vidsr.config import BackendName
 from vidsr.errors import BackendUnavailable, EngineError, VidsrError
 from vidsr.inference import backend as ladder
 from vidsr.inference.backend import LADDER
+from vidsr.models.weights import find_weights
 from vidsr.pipelines import backend_check, doctor
 from vidsr.pipelines.backend_check import BackendCheck, check_backend
 from vidsr.pipelines.doctor import examine
@@ -42,7 +43,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Diagnosis:
 def test_a_backend_is_run_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend_check, "SECONDS", 0.0)
     check = check_backend("cpu")
-    assert (check.precision, check.model) == ("fp32", "srgan-lite x4")
+    assert (check.precision, check.model) == ("fp32", find_weights("srgan-lite", 4).title)
     assert check.psnr_db >= 60 and check.most_levels <= 1
     assert check.frames_s > 0 and check.open_s > 0
 

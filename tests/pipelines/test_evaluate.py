@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tests.blends import save_sets
 from tests.synthetic import corrupt, make_video
 from vidsr.config import EvaluateConfig
 from vidsr.errors import InputError, OutputError, UsageError, WeightsError
@@ -163,6 +164,18 @@ def test_a_model_from_a_file_beside_the_filters(pictures: Path, tmp_path: Path) 
     evaluate_images(replace(config, overwrite=True))
     with pytest.raises(UsageError, match="take --scale 4"):
         evaluate_images(EvaluateConfig(images=pictures, model=str(weights), scale=2))
+
+
+def test_a_blend_is_scored_by_its_detail(pictures: Path, tmp_path: Path) -> None:
+    model = str(save_sets(tmp_path / "run"))
+    scores = {}
+    for detail in (None, 0.25, 0.0):
+        config = EvaluateConfig(images=pictures, model=model, detail=detail, scale=2, device="cpu")
+        report = evaluate_images(config)
+        scores[report.model] = report.mean(report.model).psnr_db
+        assert report.to_markdown().startswith(f"# {report.model}, x2, 2 pictures")
+    assert list(scores) == ["run, detail 0.75", "run, detail 0.25", "run"]
+    assert len(set(scores.values())) == 3
 
 
 def videos(tmp_path: Path, **distorted: object) -> EvaluateConfig:

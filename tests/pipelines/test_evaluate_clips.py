@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tests.blends import save_sets
 from tests.synthetic import make_video
 from vidsr.config import EvaluateConfig
 from vidsr.errors import InputError, UsageError
@@ -94,6 +96,8 @@ def test_a_model_is_scored_beside_lanczos_and_saved(tmp_path: Path) -> None:
     saved = json.loads((tmp_path / "r.json").read_text())
     assert saved["clips"][0]["crf"] is None
     assert (tmp_path / "r.md").read_text() == report.to_markdown()
+    both = evaluate_clips(replace(config, model=str(save_sets(tmp_path / "run")), scale=2, output=None))
+    assert both.methods == ("lanczos", "run, detail 0.75")
 
 
 def test_what_cannot_be_scored_is_said(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.blends import SMALL, save_sets
 from tests.inference.nearest import NearestBackend
 from tests.synthetic import make_video
 from vidsr.arrays import Array
@@ -60,8 +61,9 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def job(folder: Path, **options: object) -> UpscaleConfig:
-    given = {"scale": 2, "backend": "cpu", "encode": EncodeConfig(preset="ultrafast"), **options}
-    return UpscaleConfig(folder / "in.mkv", folder / "out.mkv", **given)  # type: ignore[arg-type]
+    given = {"output": folder / "out.mkv", "scale": 2, "backend": "cpu", **options}
+    given.setdefault("encode", EncodeConfig(preset="ultrafast"))
+    return UpscaleConfig(folder / "in.mkv", **given)  # type: ignore[arg-type]
 
 
 def chosen(config: UpscaleConfig) -> model_choice.Choice:
@@ -146,6 +148,37 @@ def test_a_begun_job_keeps_its_model(shipped: Path, monkeypatch: pytest.MonkeyPa
     assert report.model == "srgan-lite"
 
 
+def test_both_sets_are_blended_and_told_of(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = GeneratorConfig(scale=2, blocks=4, channels=16, upsampler="single", head_kernel=3)
+    save_sets(shipped / "shipped", shape, "srgan-lite_x2_")
+    choice = chosen(job(shipped))
+    assert (choice.weights.name, choice.weights.detail) == ("srgan-lite", 0.75)
+    facts = dict(describe(job(shipped)).facts)
+    assert facts["model"] == f"srgan-lite x2, detail 0.75 on cpu; {choice.expectation}"
+    assert dict(describe(job(shipped, detail=0)).facts)["model"].startswith("srgan-lite x2 on cpu")
+    # Of those without an adversarial set there is nothing to choose.
+    choice = chosen(job(shipped, detail=0.5))
+    assert choice.expectation is not None and "--fast" not in choice.expectation
+    assert "--fast about" in (chosen(job(shipped, detail=0)).expectation or "")
+    events: list[Event] = []
+    report = upscale_video(job(shipped), events.append, opener=lambda *_: NearestBackend(2))
+    said = [event.text for event in events if isinstance(event, Notice)]
+    assert any(text.startswith("srgan-lite, detail 0.75: the network makes") for text in said)
+    assert " srgan-lite x2, detail 0.75 on nearest, exact" in report.summary()
+    picture = upscale_video(
+        job(shipped, output=shipped / "out_%d.png"), opener=lambda *_: NearestBackend(2)
+    )
+    assert " srgan-lite x2, detail 0.75 on nearest, exact" in picture.summary()
+
+
+def test_what_is_known_of_a_blend_s_speed_is_of_its_detail_alone(shipped: Path) -> None:
+    save_sets(shipped / "shipped", SMALL, "srgan-lite_x2_")
+    for speed_px, detail in enumerate((0.0, 0.25, 0.75, 1.0), start=1):
+        weights = registry.find_weights("srgan-lite", 2, detail=detail)
+        assert speed.known_speed(weights, job(shipped)) is None
+        speed.learn_speed(weights, job(shipped), speed_px)
+
+
 def test_upscale_says_it_once_at_the_start(shipped: Path) -> None:
     events: list[Event] = []
     upscale_video(job(shipped), events.append, opener=lambda *_: NearestBackend(2))
@@ -162,7 +195,10 @@ def test_a_backend_that_cannot_run_is_left_to_who_opens_it(shipped: Path) -> Non
 def test_what_no_model_can_do_is_refused_with_its_reason(shipped: Path) -> None:
     with pytest.raises(UsageError, match="srgan-lite enlarges by 2 at most"):
         chosen(job(shipped, scale=3))
-    with pytest.raises(UsageError, match="--detail needs a model with two sets"):
+    with pytest.raises(
+        UsageError,
+        match=r"--detail 0\.5 needs the adversarial set of weights, and srgan-lite x2 has none",
+    ):
         chosen(job(shipped, detail=0.5))
 
 

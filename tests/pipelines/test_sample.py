@@ -16,19 +16,24 @@ from typing import Any
 import pytest
 import torch
 
+from tests.blends import save_sets
 from tests.inference.nearest import NearestBackend
 from tests.synthetic import decoded_numbers, frame_numbers, make_video
 from tests.waiting import started, until
 from vidsr.config import UpscaleConfig
 from vidsr.errors import BackendUnavailable, InputError, OutputError, UsageError
 from vidsr.evaluation.page_pictures import rgb_bytes
-from vidsr.models.weights import Weights, registry
+from vidsr.models.weights import Weights, find_weights, registry
 from vidsr.page_config import SampleConfig, seconds_of
 from vidsr.pipelines.page_report import PageReport
 from vidsr.pipelines.sample import default_name, sample_video
 from vidsr.progress import Event, Notice, Progress
 from vidsr.video.reader import VideoReader
 from vidsr.video.stills import read_still, write_still
+
+LITE = find_weights("srgan-lite", 4).label
+LITE_FILE = LITE.replace(", ", "_").replace(" ", "_")
+"""What the shipped model is called on a page, and in the names of its pictures."""
 
 
 def nearest(weights: Weights, config: UpscaleConfig, progress: Progress) -> NearestBackend:
@@ -57,9 +62,9 @@ def test_frames_at_times_are_those_on_the_screen_then(tmp_path: Path) -> None:
     at = tuple(Fraction(text) for text in ("0", "1.199", "1.2"))
     report = run(source, tmp_path / "out", at=at)
     assert report.times_s == (0, 0.4, 1.2)
-    shown = [tmp_path / "out" / f"00000{index}_srgan-lite.png" for index in (0, 2, 3)]
+    shown = [tmp_path / "out" / f"00000{index}_{LITE_FILE}.png" for index in (0, 2, 3)]
     assert [frame_numbers(read_still(path)) for path in shown] == [[0], [2], [3]]
-    assert (report.versions, report.size) == (("nearest", "Lanczos", "srgan-lite"), (256, 192))
+    assert (report.versions, report.size) == (("nearest", "Lanczos", LITE), (256, 192))
 
 
 def test_every_version_is_what_it_says(tmp_path: Path) -> None:
@@ -67,10 +72,10 @@ def test_every_version_is_what_it_says(tmp_path: Path) -> None:
     report = run(source, tmp_path / "page.html", frames=1)
     assert report.page == str(tmp_path / "page.html")
     folder = tmp_path / "page_files"
-    names = sorted(path.name.split("_")[1] for path in folder.iterdir())
-    assert names == ["input.png", "lanczos.png", "srgan-lite.png"]
+    names = sorted(path.name.split("_", 1)[1] for path in folder.iterdir())
+    assert names == ["input.png", "lanczos.png", f"{LITE_FILE}.png"]
     (lr,) = folder.glob("*_input.png")
-    (sr,) = folder.glob("*_srgan-lite.png")
+    (sr,) = folder.glob(f"*_{LITE_FILE}.png")
     repeated = rgb_bytes(lr).repeat_interleave(4, 0).repeat_interleave(4, 1)
     assert torch.equal(rgb_bytes(sr), repeated)
     moment = data_of(tmp_path / "page.html")["moments"][0]
@@ -102,9 +107,18 @@ def test_a_turned_video_is_shown_upright(tmp_path: Path) -> None:
 def test_models_and_details_make_one_result_each(tmp_path: Path) -> None:
     source = make_video(tmp_path / "a.mp4", frames=2)
     report = run(source, tmp_path / "out", frames=1, models=("srgan-lite", "auto", "srgan-lite"))
-    assert report.versions == ("nearest", "Lanczos", "srgan-lite", "srgan-lite (2)")
-    with pytest.raises(UsageError, match="needs a model with two sets"):
-        run(source, tmp_path / "new", details=(0.5,))
+    assert report.versions == ("nearest", "Lanczos", LITE, f"{LITE} (2)")
+    model = save_sets(tmp_path / "run")
+    details = (None, 0, 0.5, 1)
+    report = run(source, tmp_path / "both", models=(str(model),), details=details, scale=2)
+    names = [f"run, detail {detail}" for detail in ("0.75", "0", "0.5", "1")]
+    assert report.versions == ("nearest", "Lanczos", *names)
+    table = (tmp_path / "both" / "index.html").read_text(encoding="utf-8")
+    assert "run x2, detail 0.75" in table and "run x2, detail 0.5" in table
+    assert len(list((tmp_path / "both").glob("*_run_detail_0.75.png"))) == 2
+    (model / "adversarial.safetensors").unlink()
+    with pytest.raises(UsageError, match="needs the adversarial set"):
+        run(source, tmp_path / "new", models=(str(model),), details=(0.5,), scale=2)
     assert not (tmp_path / "new").exists()
 
 
@@ -114,7 +128,7 @@ def test_a_model_may_have_the_name_of_a_filter(tmp_path: Path) -> None:
     named = tmp_path / "lanczos.safetensors"
     named.write_bytes(shipped.read_bytes())
     report = run(source, tmp_path / "out", models=(str(named), "srgan-lite"))
-    assert report.versions == ("nearest", "Lanczos", "lanczos", "srgan-lite")
+    assert report.versions == ("nearest", "Lanczos", "lanczos", LITE)
     assert len(list((tmp_path / "out").glob("*.png"))) == 4
     (enlarged,) = (tmp_path / "out").glob("*_lanczos_2.png")
     (lr,) = (tmp_path / "out").glob("*_input.png")

@@ -9,6 +9,7 @@ from typing import Any
 import av
 import pytest
 
+from tests.blends import save_sets
 from tests.pipelines.test_upscale import FAST, LOSSLESS, run
 from tests.synthetic import make_video
 from vidsr.config import EncodeConfig, UpscaleConfig
@@ -16,6 +17,7 @@ from vidsr.errors import ProofError
 from vidsr.pipelines import upscale as module
 from vidsr.pipelines.info import describe
 from vidsr.pipelines.report import UpscaleReport
+from vidsr.video.durable import sha256_of
 from vidsr.video.provenance import Provenance, history, made_by, read_history
 from vidsr.video.stills import read_still, write_still
 
@@ -61,6 +63,23 @@ def test_every_container_with_a_place_says_how_it_was_made(tmp_path: Path, suffi
     assert (
         describe(UpscaleConfig(target, tmp_path / "x.mkv")).to_json()["facts"]["made by"] == step.summary
     )
+
+
+def test_a_blend_says_its_detail_in_every_place(tmp_path: Path) -> None:
+    source, model = make_video(tmp_path / "in.mkv", frames=3), str(save_sets(tmp_path / "run"))
+    report = enlarge(source, tmp_path / "out.mp4", model=model)
+    (step,) = read_history(history(tmp_path / "out.mp4"))
+    assert (step.model, step.factor, step.detail) == ("run", 2, 0.75)
+    assert f" by run x2, detail 0.75 ({step.sha256[:12]}), on nearest, exact" in step.summary
+    assert " run x2, detail 0.75 on nearest, exact" in report.summary()
+    assert report.to_json()["weights"]["detail"] == 0.75
+    facts = describe(UpscaleConfig(tmp_path / "out.mp4", tmp_path / "x.mkv", scale=2, model=model))
+    assert dict(facts.facts)["made by"] == step.summary
+    assert dict(facts.facts)["model"].startswith("run x2, detail 0.75 on ")
+    report = enlarge(source, tmp_path / "alone.mp4", model=model, detail=1)
+    assert " run x2 on nearest, exact" in report.summary()
+    (step,) = read_history(report.provenance)
+    assert step.detail is None and step.sha256 == sha256_of(tmp_path / "run" / "adversarial.safetensors")
 
 
 def test_a_container_without_a_place_is_proven_all_the_same(tmp_path: Path) -> None:

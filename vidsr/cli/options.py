@@ -42,7 +42,11 @@ Model = Annotated[
 ]
 Fast = Annotated[bool, typer.Option("--fast", help="The fastest model: --model srgan-fast.")]
 Detail = Annotated[
-    float | None, typer.Option(help="0 most faithful to 1 most detailed, for models with both sets.")
+    float | None,
+    typer.Option(
+        help="0 most faithful to 1 most detailed: blends a model's two sets of weights.",
+        show_default="0.75 where it has both",
+    ),
 ]
 Backend = Annotated[
     str, typer.Option(help="auto, tensorrt, cuda, openvino or cpu.", autocompletion=backends)

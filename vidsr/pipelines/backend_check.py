@@ -70,7 +70,7 @@ def check_backend(name: BackendName) -> BackendCheck:
             f"{precision} must have {LEAST_DB[precision]:.0f}"
         )
     return BackendCheck(
-        f"{weights.name} x{weights.scale}",
+        weights.title,
         precision,
         runtime,
         open_s,

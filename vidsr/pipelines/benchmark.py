@@ -87,6 +87,7 @@ def benchmark(config: BenchmarkConfig, progress: Progress = silent) -> Benchmark
         frames=frames,
         model=plan.weights.name,
         scale=backend.scale,
+        detail=plan.weights.detail,
         backend=backend.name,
         precision=backend.precision,
         encoder=plan.encoding.encoder,

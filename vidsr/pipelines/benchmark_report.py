@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from vidsr.network_name import network_name
+
 
 @dataclass(frozen=True)
 class StageTime:
@@ -81,6 +83,7 @@ class BenchmarkReport:
     frames: int
     model: str
     scale: int
+    detail: float | None  # where two sets of weights are blended
     backend: str
     precision: str
     encoder: str
@@ -157,8 +160,9 @@ class BenchmarkReport:
         memory = "" if self.peak_rss_bytes is None else f"; peak memory {self.peak_rss_bytes >> 20} MiB"
         if self.peak_device_bytes is not None:
             memory += f", {self.peak_device_bytes >> 20} MiB of the card's"
+        name = network_name(self.model, self.detail, self.scale)
         lines = [
-            f"{self.input}: {sizes}, {self.frames} frames, {self.model} x{self.scale} on "
+            f"{self.input}: {sizes}, {self.frames} frames, {name} on "
             f"{self.backend} {self.precision}, {self.encoder}",
             "",
             f"{machine.processor}, {machine.cores} cores, {machine.threads} threads{load}"

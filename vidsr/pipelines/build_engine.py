@@ -40,6 +40,7 @@ class BuildReport:
 
     model: str
     scale: int
+    detail: float | None  # where two sets of weights are blended
     precision: str  # as asked for
     depth: str  # "bytes" for 8-bit video, "floats" for deeper
     tensorrt: str  # flavour and version
@@ -110,6 +111,7 @@ def build_engine(
     return BuildReport(
         model=weights.name,
         scale=weights.scale,
+        detail=weights.detail,
         precision=key.precision,
         depth=depth,
         tensorrt=key.tensorrt,

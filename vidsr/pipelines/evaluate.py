@@ -44,7 +44,7 @@ def evaluate_images(config: EvaluateConfig, progress: Progress = silent) -> Eval
     methods: dict[str, Enlarge] = {
         "bicubic": lambda lr: imresize(lr, config.scale, kernel="bicubic"),
         "lanczos": lambda lr: imresize(lr, config.scale, kernel="lanczos3"),
-        weights.name: load_generator(weights, device),
+        weights.label: load_generator(weights, device),
     }
     report = compare_methods(config, methods, progress)
     save_report(report, config)

@@ -60,7 +60,7 @@ def evaluate_clips(config: EvaluateConfig, progress: Progress = silent) -> ClipE
     weights = weights_of(config, device)
     methods: dict[str, Enlarge] = {
         "lanczos": lambda lr: imresize(lr, config.scale, kernel="lanczos3"),
-        weights.name: load_generator(weights, device),
+        weights.label: load_generator(weights, device),
     }
     report = compare_on_clips(config, methods, progress)
     save_report(report, config)

@@ -100,7 +100,7 @@ def _try_all(
             except BackendUnavailable as error:
                 refusals[backend] = str(error)
             except (VidsrError, TimeoutError) as error:
-                refusals[f"{plan.weights.name} on {backend}"] = str(error)
+                refusals[f"{plan.weights.label} on {backend}"] = str(error)
             else:
                 if backend == ways[0].backend:  # the ladder's first that works
                     bench.learn(plan, ways[-1])
@@ -156,6 +156,7 @@ class _Bench:
         return Way(
             model=plan.weights.name,
             scale=plan.weights.scale,
+            detail=plan.weights.detail,
             backend=backend,
             precision=found.precision,
             chosen=False,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vidsr.network_name import network_name
 from vidsr.pipelines.info import Description
 
 
@@ -15,6 +16,7 @@ class Way:
 
     model: str
     scale: int  # the network's own factor
+    detail: float | None  # where two sets of weights are blended
     backend: str
     precision: str
     chosen: bool  # by the options as they were given
@@ -41,7 +43,7 @@ class Way:
         if self.device_bytes is not None:
             memory += f" + {size(self.device_bytes)} GPU"
         return (
-            f"{self.model} x{self.scale}",
+            network_name(self.model, self.detail, self.scale),
             f"{self.backend}, {self.precision}",
             f"{self.fps:.3g}",
             duration(self.seconds),

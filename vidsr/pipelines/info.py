@@ -74,7 +74,7 @@ def _describe_pictures(config: UpscaleConfig, reader: Reader) -> Description:
         *_facts_of_input(config, reader),
         ("output", f"{config.output}"),
         ("becomes", f"{geometry.width}x{geometry.height} {config.output.suffix[1:].lower()}, {color}"),
-        ("model", f"{weights.name} x{weights.scale} on {choose_device(config)}"),
+        ("model", f"{weights.title} on {choose_device(config)}"),
     )
     return Description(facts, (), ())
 
@@ -136,7 +136,7 @@ def _becomes(plan: UpscalePlan) -> str:
 
 
 def _model(plan: UpscalePlan, device: str) -> str:
-    said = f"{plan.weights.name} x{plan.weights.scale} on {device}"
+    said = f"{plan.weights.title} on {device}"
     return said if plan.expectation is None else f"{said}; {plan.expectation}"
 
 

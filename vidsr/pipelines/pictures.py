@@ -111,7 +111,7 @@ def upscale_to_pictures(
     choice = choose_weights(config, info, reader.timeline)
     weights = choice.weights
     if choice.expectation is not None:
-        progress(Notice(f"{weights.name}: {choice.expectation}"))
+        progress(Notice(f"{weights.label}: {choice.expectation}"))
     geometry = plan_geometry(config, info, (1, 1))
     size = geometry.height, geometry.width
     target = PictureTarget.choose(config.output, reader)

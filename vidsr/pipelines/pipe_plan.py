@@ -70,7 +70,7 @@ def plan_pipe(config: UpscaleConfig, source: Source) -> PipePlan:
     )
     notices = _assumed(source) + encoding.notices
     if choice.expectation is not None:
-        notices += (f"{choice.weights.name}: {choice.expectation}",)
+        notices += (f"{choice.weights.label}: {choice.expectation}",)
     if form == "y4m":
         notices += _lost(source, output)
         return PipePlan(choice.weights, output, encoding, None, rate, notices)

@@ -14,6 +14,7 @@ from vidsr.errors import OutputError, UsageError
 from vidsr.frames import VideoInfo
 from vidsr.inference.tally import Tally
 from vidsr.models.weights import Weights
+from vidsr.network_name import network_name
 from vidsr.pipelines.ability import Ability
 from vidsr.pipelines.score_report import ScoreReport
 from vidsr.plain import plain
@@ -45,7 +46,7 @@ class UpscaleReport:
     proof: Mapping[str, Any]  # the same in numbers
     faithfulness: ScoreReport
     settings: Mapping[str, Any]  # as they were asked for
-    weights: Mapping[str, Any]  # name, file, digest
+    weights: Mapping[str, Any]  # name, files, digest, and of a blend its detail
     encoding: Mapping[str, Any]  # encoder, options, format
     versions: Mapping[str, str]  # of all software that decides the frames
     provenance: str  # what the output says of how it was made
@@ -63,10 +64,11 @@ class UpscaleReport:
     def summary(self) -> str:
         """A few lines for a person."""
         width, height = self.output_size
+        name = network_name(self.model, self.weights["detail"], self.scale)
         lines = [
             f"{self.output}: {width}x{height}, {self.frames} frame{'s' * (self.frames != 1)} "
             f"in {self.seconds:.1f} s "
-            f"({self.fps:.1f} fps), {self.model} x{self.scale} on {self.backend}, {self.precision}",
+            f"({self.fps:.1f} fps), {name} on {self.backend}, {self.precision}",
         ]
         if self.checks:
             lines.append(f"proven: {', '.join(self.checks)}")
@@ -103,7 +105,7 @@ def provenance(weights: Weights, info: VideoInfo, ability: Ability) -> Provenanc
         size=(info.width, info.height),
         backend=ability.backend,
         precision=ability.precision,
-        detail=None if weights.detailed is None else weights.detail,
+        detail=weights.detail,
     )
 
 

@@ -17,6 +17,7 @@ from vidsr.inference.backend import Backend, open_backend
 from vidsr.inference.memory import free_bytes
 from vidsr.inference.upscaler import Upscaler, plan_work
 from vidsr.models.weights import Weights
+from vidsr.network_name import network_name
 from vidsr.page_config import SampleConfig
 from vidsr.pipelines.album import (
     Album,
@@ -162,7 +163,8 @@ def _open_ways(
 
 
 def _name(run: UpscaleConfig, weights: Weights) -> str:
-    return weights.name if run.detail is None else f"{weights.name}, detail {run.detail:g}"
+    """Of a detail that was asked for, also where it is one set alone: others stand beside it."""
+    return network_name(weights.name, weights.detail if run.detail is None else run.detail)
 
 
 def _take(album: Album, reader: Reader, pts: int, ways: list[Way], size: tuple[int, int]) -> Shot:
@@ -196,7 +198,7 @@ def _table(ways: list[Way]) -> Table:
         rows.append(
             (
                 way.name,
-                f"{way.weights.name} x{way.weights.scale}",
+                way.weights.title,
                 f"{way.backend.name}, {way.backend.precision}",
                 f"{way.frame_s:.1f} s" if way.frame_s >= 10 else f"{1000 * way.frame_s:.0f} ms",
             )

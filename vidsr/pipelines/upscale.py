@@ -79,7 +79,7 @@ def _enlarge(config: UpscaleConfig, progress: Progress, opener: BackendOpener) -
         for text in plan.notices:
             progress(Notice(text))
         if plan.expectation is not None:
-            progress(Notice(f"{plan.weights.name}: {plan.expectation}"))
+            progress(Notice(f"{plan.weights.label}: {plan.expectation}"))
         if is_deinterlaced(reader):
             progress(Notice("the input is interlaced: it is deinterlaced (--no-deinterlace leaves it)"))
         with (

@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from vidsr.errors import InputError
+from vidsr.network_name import network_name
 from vidsr.video.image_tags import read_tags
 from vidsr.video.plan import OWN_MARK, RemuxPlan, file_tags
 from vidsr.video.source import open_input
@@ -91,10 +92,10 @@ class Provenance:
     @property
     def summary(self) -> str:
         """The same for a person."""
-        detail = "" if self.detail is None else f", detail {self.detail:g}"
+        name = network_name(self.model, self.detail, self.factor)
         return (
-            f"vidsr {self.version}, from {self.size[0]}x{self.size[1]} by {self.model} x{self.factor}"
-            f" ({self.sha256[:12]}){detail}, on {self.backend}, {self.precision}"
+            f"vidsr {self.version}, from {self.size[0]}x{self.size[1]} by {name}"
+            f" ({self.sha256[:12]}), on {self.backend}, {self.precision}"
         )
 
 

@@ -1,0 +1,24 @@
+"""Models with two sets of weights, as a training of both stages leaves them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from vidsr.models.generator import Generator
+from vidsr.models.generator_config import GeneratorConfig
+from vidsr.models.weights import OBJECTIVES, save_weights
+
+SMALL = GeneratorConfig(
+    scale=2, blocks=2, channels=16, activation="leaky_relu", upsampler="single", tail_kernel=3
+)
+
+
+def save_sets(folder: Path, config: GeneratorConfig = SMALL, start: str = "") -> Path:
+    """Random weights for both sets, `<start><objective>.safetensors`, in the folder that comes back."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, objective in enumerate(OBJECTIVES):
+        torch.manual_seed(seed)
+        save_weights(folder / f"{start}{objective}.safetensors", Generator(config), metadata={})
+    return folder
