@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("vidsr.inference.openvino_graph", exc_type=ImportError, reason="no OpenVINO here")
 
+from tests.blends import SMALL, calibrate_sets, save_sets
 from vidsr.config import UpscaleConfig
 from vidsr.cores import usable_cores, use_threads
 from vidsr.errors import BackendUnavailable
@@ -29,10 +30,6 @@ from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import Weights, find_weights, load_generator, save_weights
 from vidsr.progress import Event, Notice
-
-SMALL = GeneratorConfig(
-    scale=2, blocks=2, channels=16, activation="leaky_relu", upsampler="single", tail_kernel=3
-)
 
 SHAPES = {
     "single": SMALL,
@@ -138,6 +135,39 @@ def test_auto_is_int8_only_with_a_calibration_of_these_weights(
     stale = replace(calibration, weights_sha256="0" * 64)
     calibration_path(weights.path).write_text(json.dumps(stale.to_json()))
     assert OpenvinoBackend(weights).precision == "fp32"
+
+
+def test_a_blend_is_int8_where_both_its_sets_are_calibrated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_backend, "bytes_pay", lambda *arguments: True)
+    model = str(save_sets(tmp_path / "run"))
+    blends = [find_weights(model, 2, detail=detail) for detail in (0.25, 0.5, 0.75)]
+    assert {OpenvinoBackend(weights).precision for weights in blends} == {"fp32"}
+    with pytest.raises(
+        BackendUnavailable, match=r"pixel\.safetensors or adversarial\.safetensors has no"
+    ):
+        OpenvinoBackend(blends[0], "int8")
+    calibrate_sets(model)
+    kept = set()
+    for weights in blends:
+        with OpenvinoBackend(weights) as backend:
+            assert backend.precision == "int8"
+            kept.add(backend._identity)  # graphs are kept by it
+            error = backend(floats()) - expected(weights, floats())
+        assert 0 < np.sqrt(np.square(error).mean()) < 0.05 * expected(weights, floats()).std()
+    assert len(kept) == len(blends)
+    (tmp_path / "run" / "adversarial.int8.json").unlink()
+    assert OpenvinoBackend(blends[0]).precision == "fp32"
+    assert OpenvinoBackend(find_weights(model, 2, detail=0)).precision == "int8"
+
+
+def test_a_blend_of_the_paper_s_network_runs_in_fp32(tmp_path: Path) -> None:
+    model = str(save_sets(tmp_path / "run", SHAPES["paper x4"]))
+    weights = find_weights(model, 4)
+    with OpenvinoBackend(weights) as backend:
+        assert backend.precision == "fp32"
+        np.testing.assert_allclose(backend(floats()), expected(weights, floats()), atol=2e-6, rtol=0)
 
 
 def test_a_processor_slow_with_bytes_stays_with_fp32(

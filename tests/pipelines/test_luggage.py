@@ -8,10 +8,9 @@ from pathlib import Path
 
 import torch
 
+from tests.blends import calibrate_sets, save_sets
 from vidsr.inference.calibration import find_calibration
-from vidsr.models.generator import Generator
-from vidsr.models.generator_config import GeneratorConfig
-from vidsr.models.weights import find_weights, load_generator, save_weights
+from vidsr.models.weights import find_weights, load_generator
 from vidsr.pipelines.luggage import Luggage
 
 
@@ -19,7 +18,7 @@ def test_a_shipped_model_travels_with_its_calibration(tmp_path: Path) -> None:
     weights = find_weights("srgan-lite", 2)
     there = pickle.loads(pickle.dumps(Luggage.pack(weights))).unpack(tmp_path)
     assert there.path.parent == tmp_path
-    assert replace(there, path=weights.path) == weights
+    assert replace(there, path=weights.path, detailed=weights.detailed) == weights
     ours, theirs = find_calibration(weights), find_calibration(there)
     assert ours is not None
     assert theirs is not None
@@ -27,16 +26,18 @@ def test_a_shipped_model_travels_with_its_calibration(tmp_path: Path) -> None:
 
 
 def test_both_sets_of_a_blend_travel(tmp_path: Path) -> None:
-    home, away = tmp_path / "home", tmp_path / "away"
-    home.mkdir()
+    home, away = save_sets(tmp_path / "home"), tmp_path / "away"
     away.mkdir()
-    config = GeneratorConfig(blocks=1, channels=8, scale=2)
-    for seed, objective in enumerate(("pixel", "adversarial")):
-        torch.manual_seed(seed)
-        save_weights(home / f"{objective}.safetensors", Generator(config), metadata={})
     weights = find_weights(str(home), 2, detail=0.25)
     there = Luggage.pack(weights).unpack(away)
     lr = torch.rand(1, 3, 8, 8)
     cpu = torch.device("cpu")
     assert torch.equal(load_generator(there, cpu)(lr), load_generator(weights, cpu)(lr))
     assert {path.name for path in away.iterdir()} == {"pixel.safetensors", "adversarial.safetensors"}
+    assert find_calibration(there) is None
+    calibrate_sets(str(home))
+    there = Luggage.pack(weights).unpack(away)
+    ours, theirs = find_calibration(weights), find_calibration(there)
+    assert ours is not None
+    assert theirs is not None
+    assert theirs.digest == ours.digest

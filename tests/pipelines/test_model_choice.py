@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.blends import SMALL, save_sets
+from tests.blends import SMALL, calibrate_sets, save_sets
 from tests.inference.nearest import NearestBackend
 from tests.synthetic import make_video
 from vidsr.arrays import Array
@@ -18,6 +18,7 @@ from vidsr.inference import speed
 from vidsr.models import weights as registry
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
+from vidsr.models.operations import operations_a_pixel
 from vidsr.models.weights import save_weights
 from vidsr.pipelines import model_choice
 from vidsr.pipelines.info import describe
@@ -169,6 +170,20 @@ def test_both_sets_are_blended_and_told_of(shipped: Path, monkeypatch: pytest.Mo
         job(shipped, output=shipped / "out_%d.png"), opener=lambda *_: NearestBackend(2)
     )
     assert " srgan-lite x2, detail 0.75 on nearest, exact" in picture.summary()
+
+
+def test_a_calibrated_blend_costs_what_8_bits_cost(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_choice, "multiplies_bytes", lambda: True)
+    save_sets(shipped / "shipped", SMALL, "srgan-lite_x2_")
+    config = job(shipped, backend="openvino")
+    blends = [registry.find_weights("srgan-lite", 2, detail=detail) for detail in (0.25, None)]
+    for weights in blends:
+        assert model_choice._cost(weights, config) == model_choice.FLOAT_COST * operations_a_pixel(SMALL)
+    calibrate_sets("srgan-lite")
+    for weights in blends:
+        assert model_choice._cost(weights, config) == operations_a_pixel(SMALL)
 
 
 def test_what_is_known_of_a_blend_s_speed_is_of_its_detail_alone(shipped: Path) -> None:

@@ -45,11 +45,18 @@ def models(
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A weights file, or a shipped model.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A shipped model, a weights file, or a folder of train; both sets of it.",
+        ),
+    ],
     images: Annotated[Path, typer.Option(help="Folder of pictures such as it was trained on.")],
     scale: Annotated[int, typer.Option(help="Which scale of a shipped model.")] = 4,
     output: Annotated[
-        Path | None, typer.Option(help="Where to write.", show_default="beside the weights")
+        Path | None,
+        typer.Option(help="Where to write, for one set.", show_default="beside each set"),
     ] = None,
     most_loss: Annotated[float, typer.Option(help="Most PSNR that 8 bits may cost, dB.")] = 0.1,
 ) -> None:

@@ -132,7 +132,8 @@ class OpenvinoBackend:
             raise BackendUnavailable("this processor has no bfloat16 arithmetic: use --precision fp32")
         if asked == "int8" and calibration is None:
             raise BackendUnavailable(
-                f"{weights.path.name} has no calibration for 8 bits: make one with vidsr export"
+                f"{' or '.join(file.name for file in weights.files)} has no calibration for 8 bits: "
+                "make it with vidsr export"
             )
         if asked != "auto":
             return asked

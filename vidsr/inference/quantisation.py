@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vidsr.errors import BackendUnavailable, UsageError, WeightsError
-from vidsr.inference.calibration import LEVELS, Calibration, calibration_path, grid
+from vidsr.errors import BackendUnavailable, UsageError
+from vidsr.inference.calibration import LEVELS, Calibration, grid
 from vidsr.models.generator import Generator
 from vidsr.models.weights import Weights, load_generator
 from vidsr.progress import Advanced, Finished, Progress, Started, silent
 from vidsr.video.color import to_rgb
-from vidsr.video.durable import write_whole
 from vidsr.video.resample import imresize
 from vidsr.video.stills import read_still
 
@@ -40,31 +39,32 @@ SAMPLED = 7
 """Every so many values are weighed: enough of them, and no divisor of a width."""
 
 
-def export_int8(
-    weights: Weights,
-    pictures: Sequence[Path],
-    out: Path | None = None,
-    *,
-    most_loss_db: float = 0.1,
-    progress: Progress = silent,
-) -> Calibration:
-    """Calibrate weights on pictures and write the calibration, beside the weights by default.
+@dataclass(frozen=True)
+class Pictures:
+    """What weights are calibrated on, and what that is then judged on."""
+
+    measured: tuple[Path, ...]
+    held_out: tuple[Path, ...]  # every fifth
+
+    @classmethod
+    def of(cls, paths: Sequence[Path]) -> Pictures:
+        """Divide pictures, of many a spread. Raises UsageError for too few."""
+        if len(paths) < LEAST_PICTURES:
+            raise UsageError(f"calibration needs {LEAST_PICTURES} pictures at least, not {len(paths)}")
+        paths = paths[:: -(-len(paths) // MOST_PICTURES)]
+        held_out = paths[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
+        return cls(tuple(path for path in paths if path not in set(held_out)), tuple(held_out))
+
+
+def calibrate(weights: Weights, pictures: Pictures, progress: Progress = silent) -> Calibration:
+    """Calibrate one set of weights on pictures, and weigh what 8 bits cost; writes nothing.
 
     Each picture serves twice: reduced by the scale, as the network learned, and at its own resolution,
-    as users bring theirs. Every fifth is held out: on those, 8-bit output is compared with fp32 output,
-    and both with the picture itself. Raises UsageError for too few pictures, InputError for one that
-    cannot be read, BackendUnavailable without OpenVINO, and WeightsError, writing nothing, where 8 bits
-    lose more than `most_loss_db` of PSNR.
+    as users bring theirs. Raises InputError for a picture that cannot be read, and as `weighed` does.
     """
-    if len(pictures) < LEAST_PICTURES:
-        raise UsageError(f"calibration needs {LEAST_PICTURES} pictures at least, not {len(pictures)}")
-    pictures = pictures[:: -(-len(pictures) // MOST_PICTURES)]
-    held_out = pictures[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
-    measured = [path for path in pictures if path not in set(held_out)]
     generator = load_generator(weights, torch.device("cpu"))
-
     inputs: list[Tensor] = []
-    for path in measured:
+    for path in pictures.measured:
         hr = _window(path, weights.scale)
         inputs += [_reduced(hr, weights.scale), hr[..., :WINDOW, :WINDOW]]
     done, total = 0, 2 * len(inputs)
@@ -76,20 +76,20 @@ def export_int8(
 
     progress(Started("calibrate", total, "pictures"))
     ranges = measure_ranges(generator, inputs, on_input)
-    found = Calibration(weights.sha256, ranges, len(measured), len(held_out), 0.0, 0.0)
-    psnr_db, loss_db = _cost(weights, found, held_out)
+    counts = len(pictures.measured), len(pictures.held_out)
+    found = weighed(Calibration(weights.sha256, ranges, *counts, 0.0, 0.0), weights, pictures)
     progress(Finished("calibrate"))
-    if loss_db > most_loss_db:
-        raise WeightsError(
-            f"{weights.path}: 8 bits would lose {loss_db:.2f} dB, more than {most_loss_db:g}; "
-            "these weights stay with fp32"
-        )
-    calibration = Calibration(
-        weights.sha256, ranges, len(measured), len(held_out), round(psnr_db, 2), round(loss_db, 4)
-    )
-    text = json.dumps(calibration.to_json(), indent=1)
-    write_whole(out or calibration_path(weights.path), text.encode())
-    return calibration
+    return found
+
+
+def weighed(calibration: Calibration, weights: Weights, pictures: Pictures) -> Calibration:
+    """The same calibration with what it costs these weights, one set or a blend.
+
+    On the pictures held out 8-bit output is compared with fp32 output, and both with the picture itself.
+    Raises BackendUnavailable without OpenVINO.
+    """
+    psnr_db, loss_db = _cost(weights, calibration, pictures.held_out)
+    return replace(calibration, psnr_db=round(psnr_db, 2), loss_db=round(loss_db, 4))
 
 
 def measure_ranges(

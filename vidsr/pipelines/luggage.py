@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vidsr.errors import WeightsError
-from vidsr.inference.calibration import SUFFIX
+from vidsr.inference.calibration import calibration_path
 from vidsr.models.weights import Weights
 
 
 @dataclass(frozen=True)
 class Luggage:
-    """Weights, packed: the set or both sets of them, and their calibration where there is one."""
+    """Weights, packed: the set or both sets of them, and the calibration of each where there is one."""
 
     weights: Weights  # its paths are those of the machine where it was packed
     files: tuple[tuple[str, bytes], ...]  # name, content
@@ -20,8 +20,7 @@ class Luggage:
     @classmethod
     def pack(cls, weights: Weights) -> Luggage:
         """Read all files that these weights are made of. Raises WeightsError."""
-        paths = [weights.path, weights.path.with_name(weights.path.stem + SUFFIX)]
-        paths += [weights.detailed] if weights.detailed is not None else []
+        paths = [path for file in weights.files for path in (file, calibration_path(file))]
         try:
             files = tuple((path.name, path.read_bytes()) for path in paths if path.is_file())
         except OSError as error:
