@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.blends import save_sets
 from vidsr.errors import EngineError
 from vidsr.inference.engine_files import Seal
 from vidsr.inference.engine_key import Flavour, Machine, ShapeRange
 from vidsr.inference.engine_source import EngineSource
 from vidsr.inference.engines import EngineStore
 from vidsr.inference.rewrites import FrameNetwork
-from vidsr.models.weights import find_weights, load_generator
+from vidsr.models.weights import Weights, find_weights, load_generator
 from vidsr.progress import Event, Notice, silent
 
 SHAPES = ShapeRange.fixed(24, 32)
@@ -26,12 +27,13 @@ class TorchRunner:
 
     opened = 0
     faulty = 0
+    weights: Weights
 
     def __init__(self, flavour: Flavour, plan: bytes, device: torch.device) -> None:
         type(self).opened += 1
         self.dtype = torch.uint8
         self._wrong = type(self).opened <= type(self).faulty
-        generator = load_generator(find_weights("srgan-lite", 4), device)
+        generator = load_generator(self.weights, device)
         self._network = FrameNetwork(generator, torch.float32, "bytes")
 
     def __call__(self, lr: Tensor) -> Tensor:
@@ -50,11 +52,17 @@ def store(tmp_path: Path) -> EngineStore:
     return EngineStore(tmp_path / "engines", Seal(tmp_path / "seal" / "secret"))
 
 
-def source(store: EngineStore, progress: Any = silent, faulty: int = 0, **options: Any) -> EngineSource:
+def source(
+    store: EngineStore,
+    progress: Any = silent,
+    faulty: int = 0,
+    weights: Weights | None = None,
+    **options: Any,
+) -> EngineSource:
     rtx = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
     pytest.importorskip("onnx", reason="the onnx package is not installed")
-    runner = type("Runner", (TorchRunner,), {"faulty": faulty})
-    weights = find_weights("srgan-lite", 4)
+    weights = weights or find_weights("srgan-lite", 4)
+    runner = type("Runner", (TorchRunner,), {"faulty": faulty, "weights": weights})
     machine = Machine({"tensorrt_rtx": rtx.__version__}, "RTX 4090 (8.9)", "8.9", "580.1")
     arguments = {"precision": "fp16", "depth": "bytes", **options}
     return EngineSource(
@@ -78,6 +86,19 @@ def test_a_sound_engine_is_kept_with_what_was_measured(store: EngineStore) -> No
     assert set(entry.facts["self_check"]) == {"black", "white", "noise", "picture"}
     assert entry.row()[-1] == "passed"
     assert entry.key.gpu == "8.9"
+
+
+def test_every_detail_has_engines_of_its_own_that_say_so(store: EngineStore, tmp_path: Path) -> None:
+    model = str(save_sets(tmp_path / "run"))
+    sets = [find_weights(model, 2, detail=detail) for detail in (0.0, 0.5, 0.75, 1.0)]
+    sources = [source(store, weights=weights) for weights in sets]
+    assert [each.key(SHAPES).weights_sha for each in sources] == [each.sha256 for each in sets]
+    assert len({each.key(SHAPES).text for each in sources}) == len(sets)
+    named = []
+    for each in sources[:2]:
+        each.get(ShapeRange.fixed(24, 32))
+        named.append(each.entry(SHAPES).row()[0])
+    assert named == ["run x2", "run x2, detail 0.5"]
 
 
 def test_a_half_precision_engine_that_fails_is_built_in_fp32(store: EngineStore) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from tests.blends import save_sets
 from tests.gpu import require_gpu
-from tests.pipelines.test_upscale import LOSSLESS, Stop, digest, stopping_after
+from tests.pipelines.test_upscale import LOSSLESS, Stop, digest, run, stopping_after
 from tests.synthetic import make_video
 from vidsr.config import UpscaleConfig
+from vidsr.errors import JobError
 from vidsr.inference.backend import Call
 from vidsr.inference.torch_backend import TorchBackend
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.weights import Weights, save_weights
+from vidsr.pipelines.report import UpscaleReport
 from vidsr.pipelines.upscale import upscale_video
 from vidsr.progress import Progress, silent
 
@@ -81,6 +85,20 @@ def test_a_resumed_run_computes_as_the_first_did(
     assert fickle.used == ["plain", "plain", "plain"]  # although the last finds "rewritten" faster
     assert run("out.mkv", overwrite=True) != whole  # a new job chooses anew
     assert fickle.used[-1] == "rewritten"
+
+
+def test_another_detail_is_refused_by_name(tmp_path: Path) -> None:
+    source, model = make_video(tmp_path / "in.mp4", frames=30), str(save_sets(tmp_path / "run"))
+
+    def go(progress: Progress = silent, **options: Any) -> UpscaleReport:
+        return run(source, tmp_path / "out.mkv", progress, model=model, segment_frames=8, **options)
+
+    with pytest.raises(Stop):
+        go(stopping_after(12))
+    for detail, now in ((0.5, "0.5"), (0, "none"), (1, "none")):
+        with pytest.raises(JobError, match=rf"settings changed .*settings\.detail 0\.75 -> {now}"):
+            go(detail=detail)
+    assert go(detail=0.75).resumed_frames  # what is taken where nobody says
 
 
 @pytest.mark.gpu

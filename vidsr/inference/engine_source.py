@@ -169,6 +169,7 @@ class EngineSource:
             "driver": self._machine.driver,
             "built_on": self._machine.gpu,
             "vidsr": version("vidsr-cli"),
+            "detail": self._weights.detail,
         }
 
     def _build_in(

@@ -27,6 +27,7 @@ from vidsr.inference.engine_files import (
     write_private,
 )
 from vidsr.inference.engine_key import EngineKey, Machine
+from vidsr.network_name import network_name
 
 MANIFEST_FORMAT = 1
 
@@ -58,7 +59,7 @@ class StoredEngine:
         """A line of `vidsr engines list`; ROW_TITLES names its cells."""
         key = self.key
         return (
-            f"{key.model} x{key.scale}",
+            network_name(key.model, self.facts.get("detail"), key.scale),
             str(key.shapes),
             f"{key.precision}, {key.depth}",
             key.tensorrt,

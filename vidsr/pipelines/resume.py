@@ -50,6 +50,8 @@ def open_job(
             "deinterlace": config.deinterlace,
             "batch": config.batch,
             "tile": config.tile,
+            # The digest of the weights differs too; this is what the user knows it by.
+            "detail": weights.detail,
         },
         weights_sha256=weights.sha256,
         backend=f"{ability.backend} {ability.precision}",
