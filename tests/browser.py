@@ -25,7 +25,14 @@ FLAGS = (
     "--force-color-profile=srgb",  # pixels are compared with what was put in
 )
 
-NEXT_FRAME = "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+WITHIN_MS = 60_000
+"""For one frame of the screen and for the browser's start, on a busy machine too."""
+
+NEXT_FRAME = f"""new Promise((done, fail) => {{
+    const limit = setTimeout(() => fail(new Error("no frame within {WITHIN_MS} ms")), {WITHIN_MS});
+    requestAnimationFrame(() => setTimeout(() => {{ clearTimeout(limit); done(); }}));
+}})"""
+"""Playwright itself waits for such a promise without an end."""
 
 
 @contextmanager
@@ -36,7 +43,7 @@ def chromium() -> Iterator[Any]:
     if path is None:
         pytest.skip(f"no Chromium on this machine ({', '.join(NAMES)})")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=list(FLAGS))
+        browser = driver.chromium.launch(executable_path=path, args=list(FLAGS), timeout=WITHIN_MS)
         yield browser
         browser.close()
 

@@ -48,6 +48,11 @@ MODULES = (
 )
 """What the commands import, and with that all the rest."""
 
+READY_WITHIN_S = 120.0
+"""Imports from a disk that is busy take a while."""
+
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
+
 
 @contextmanager
 def warm_python() -> Iterator[Command]:
@@ -64,8 +69,10 @@ def warm_python() -> Iterator[Command]:
         command = [sys.executable, "-m", "tests.warm", door]
         with subprocess.Popen(command, cwd=ROOT, process_group=0) as process:
             try:
+                deadline = time.monotonic() + READY_WITHIN_S
                 while not Path(door).exists():
                     assert process.poll() is None, "the warm process has ended"
+                    assert time.monotonic() < deadline, f"not ready within {READY_WITHIN_S:.0f} s"
                     time.sleep(0.02)
                 yield (sys.executable, "-IS", __file__, door)
             finally:
@@ -74,6 +81,10 @@ def warm_python() -> Iterator[Command]:
 
 def _serve(door: str) -> str:
     """Fork a process for each call; comes back only in such a process, with the code to run."""
+    import ctypes  # here, as who calls has no need of it
+
+    # With the process of the tests, which may die and then ends nothing.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as vidsr.cli.main does, for PyTorch to read
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy would start threads, which do not come along
     for name in MODULES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.browser import Watched, chromium
+from tests.waiting import until
 from vidsr.evaluation.page import Curve, Moment, Page, Series, Shown, Table, render_page
 from vidsr.video.webp import encode_webp
 
@@ -105,14 +105,6 @@ def looked_at(watched: Watched) -> tuple[int, int, list[int], list[int]]:
     """Column, row and both colours of the pixel that the page tells about."""
     x, y, *colours = map(int, re.findall(r"\d+", watched.text("readout")))
     return x, y, colours[:3], colours[3:]
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait until something comes true that the browser does in its own time."""
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_the_divider_follows_the_mouse(open_page: Opener) -> None:
@@ -290,11 +282,11 @@ def test_the_wheel_zooms_with_ctrl_alone(open_page: Opener) -> None:
     fit = watched.text("zoom")
     watched.page.mouse.move(400, 300)
     watched.page.mouse.wheel(0, 200)
-    until(lambda: watched.page.evaluate("window.scrollY") > 0)
+    until(lambda: watched.page.evaluate("window.scrollY") > 0, "the page has moved")
     assert watched.text("zoom") == fit
     watched.page.keyboard.down("Control")
     watched.page.mouse.wheel(0, -300)
-    until(lambda: watched.text("zoom") != fit)
+    until(lambda: watched.text("zoom") != fit, "the picture is larger")
     watched.page.keyboard.up("Control")
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tests.inference.nearest import NearestBackend
 from tests.synthetic import frame_number, picture, to_frame
+from tests.waiting import PATIENCE_S
 from vidsr.config import PIPE, UpscaleConfig
 from vidsr.pipelines.report import UpscaleReport
 from vidsr.pipelines.upscale import upscale_video
@@ -84,7 +85,7 @@ def through(
                 received.extend(more)
                 on_bytes(received)
 
-    threads = [threading.Thread(target=send), threading.Thread(target=receive)]
+    threads = [threading.Thread(target=work, daemon=True) for work in (send, receive)]
     for thread in threads:
         thread.start()
     try:
@@ -96,7 +97,8 @@ def through(
             os.dup2(descriptor, number)
             os.close(descriptor)
         for thread in threads:
-            thread.join()
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive(), "an end of a pipe is still open elsewhere"
     return Passed(bytes(received), report, notices)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import deque
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from tests.inference.nearest import NearestBackend, open_nearest
 from tests.pipelines.test_upscale import digest
 from tests.synthetic import make_video
+from tests.waiting import until
 from vidsr.arrays import Array
 from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.crews import CrewConfig
@@ -39,8 +39,7 @@ class DyingBackend(NearestBackend):
 
     def __call__(self, lr: Array) -> Array:
         if len(self.calls) == 8:
-            while not self.record.exists():
-                time.sleep(0.01)
+            until(self.record.exists, "the first segment is on record")
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(lr)
 
