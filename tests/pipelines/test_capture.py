@@ -13,6 +13,7 @@ from tests.pipelines.piping import numbers_of, sound_of, streamed, through, time
 from tests.synthetic import make_video
 from vidsr.config import EncodeConfig
 from vidsr.errors import InputError, OutputError, UsageError, VidsrError
+from vidsr.pipelines import capture
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="descriptors are swapped as POSIX has them")
 
@@ -102,6 +103,20 @@ def test_what_cannot_go_into_the_file_is_refused_before_the_first_frame(tmp_path
         with pytest.raises(kind, match=words):
             through(sent, tmp_path / name)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mkv", "there.mp4"]
+
+
+def test_an_interrupt_before_the_file_is_begun_waits_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end was waited for, which nobody would bring about."""
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(capture, "enlarge_pieces", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        through(y4m_of("yuv420p:420mpeg2"), tmp_path / "out.mp4")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_in_the_middle_leaves_nothing(tmp_path: Path) -> None:

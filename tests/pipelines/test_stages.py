@@ -95,6 +95,27 @@ def test_an_error_in_any_stage_ends_all_and_is_raised_once(stage: str) -> None:
     assert threading.active_count() == before
 
 
+def test_an_interrupt_before_the_last_stage_has_begun_stops_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(stages, "STOP_WITHIN_S", 0.05)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_stages(lambda: parcels(100), iter, lambda items: list(items), limit=20, clocks=clocks())
+    for thread in begun:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+
+
 def test_a_stage_left_in_a_long_call_is_known_to_be_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever ends the process must see it: ending Python beneath it would abort."""
     monkeypatch.setattr(stages, "STOP_WITHIN_S", 0.05)
@@ -115,7 +136,8 @@ def test_a_stage_left_in_a_long_call_is_known_to_be_alive(monkeypatch: pytest.Mo
         assert within[0].is_alive()
     finally:
         leave.set()
-    within[0].join()
+    within[0].join(timeout=30)
+    assert not within[0].is_alive()
 
 
 def test_clocks_count_work_and_not_waiting() -> None:

@@ -107,10 +107,12 @@ def _record(
     """Write the whole pipe as one segment and its sidecar; returns the interrupt that ended it."""
     done = 0
     closed = threading.Event()
+    closed.set()  # until it is opened
     progress(Started("upscale", None))
 
     def write(pieces: Iterable[FramePair | Copied]) -> None:
         nonlocal done
+        closed.clear()
         try:
             with sidecar, VideoWriter(job.segment_path(0), plan.output, plan.encoding) as writer:
                 for piece in until_stopped(pieces):

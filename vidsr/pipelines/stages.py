@@ -176,9 +176,9 @@ def run_stages(
         threading.Thread(target=guarded(stage, end), name=clock.name, daemon=True)
         for stage, end, clock in zip((read, work, write), ends, clocks, strict=True)
     ]
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         for end in ends:
             while not end.wait(timeout=0.2):  # one without a limit would not see Ctrl-C everywhere
                 pass
