@@ -156,6 +156,14 @@ def test_fine_tuning_keeps_the_shape_of_the_weights_given(config: TrainConfig) -
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+def test_of_a_model_with_two_sets_training_goes_on_from_the_pixel_set(
+    straight: Run, config: TrainConfig
+) -> None:
+    begun = new_generator(replace(config, init=str(straight.config.output))).state_dict()
+    pixel = load_file(straight.config.output / "pixel.safetensors")
+    assert all(torch.equal(begun[name], tensor.float()) for name, tensor in pixel.items())
+
+
 def test_a_grown_network_begins_where_the_smaller_one_ended(config: TrainConfig) -> None:
     first = train(replace(config, stage="pixel"))
     width = load_file(first.weights)["head.weight"].shape[0]

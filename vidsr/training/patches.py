@@ -188,8 +188,9 @@ class PatchCutter:
     def _textured(self, drawn: Tensor) -> Tensor:
         """Numbers of the candidates to take: those with texture first, in the order drawn.
 
-        Those to be judged are taken among the first candidates, the rest among the rest. Texture is the deviation of the green channel of every scale-th HR pixel: little to read, and
-        blind to the noise of degraded versions.
+        Those to be judged are taken among the first candidates, the rest among the rest. Texture is the
+        deviation of the green channel of every scale-th HR pixel: little to read, and blind to the noise
+        of degraded versions.
         """
         _, hr, width, _, flat_allowed = drawn.unbind(1)
         steps = torch.arange(self._plan.patch, device=drawn.device) * self._scale
@@ -197,13 +198,10 @@ class PatchCutter:
         green = self._pixels[:, 1][rows[:, :, None] + steps].float()
         refused = (green.flatten(1).std(dim=1) < TEXTURE) & (flat_allowed == 0)
         judged, batch = self._plan.judged or 0, self._plan.batch
-        first, rest = refused.to(torch.uint8).split([CHOICE * judged, CHOICE * (batch - judged)])
-        return torch.cat(
-            [
-                torch.argsort(first, stable=True)[:judged],
-                torch.argsort(rest, stable=True)[: batch - judged] + CHOICE * judged,
-            ]
-        )
+        flat, border = refused.to(torch.uint8), CHOICE * judged
+        first = torch.argsort(flat[:border], stable=True)[:judged]
+        rest = torch.argsort(flat[border:], stable=True)[: batch - judged]
+        return torch.cat([first, border + rest])
 
 
 def _places(start: Tensor, row: Tensor, side: int, turn: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from vidsr.models.discriminator import RealAndMade, make_discriminator
 from vidsr.models.generator import Generator, ResidualBlock
 from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.vgg import load_vgg
-from vidsr.models.weights import find_weights, load_generator
+from vidsr.models.weights import find_sets, load_generator
 from vidsr.train_config import TrainConfig
 from vidsr.training.gan_step import StageName, TrainState, make_scaler
 from vidsr.training.growth import grow
@@ -34,10 +34,13 @@ al., ESRGAN (arXiv:1809.00219), section 3.2: without batch norm, sums of many br
 
 
 def new_generator(config: TrainConfig) -> Generator:
-    """The generator that training begins from: that of `--init`, as it is or grown, else a fresh one."""
+    """The generator that training begins from: that of `--init`, as it is or grown, else a fresh one.
+
+    Of a model with two sets the pixel set is taken: what it learned leaves both stages open.
+    """
     if config.init is None:
         return _fresh_generator(config)
-    given = load_generator(find_weights(config.init, config.scale), torch.device("cpu"))
+    given = load_generator(find_sets(config.init, config.scale)[0], torch.device("cpu"))
     if given.config.scale != config.scale:
         raise UsageError(
             f"{config.init} enlarges by {given.config.scale}, but --scale is {config.scale}"
