@@ -11,12 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE_S, started
 from vidsr.errors import EngineError
 from vidsr.inference import engines
 from vidsr.inference.engine_files import Seal, private_folder, write_private
@@ -217,27 +219,27 @@ assert plan == PLAN
 """
 
 
-def builder(root: Path, seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", BUILDER, str(root), str(seconds)]
-    return subprocess.Popen(
+def builder(root: Path, seconds: float) -> AbstractContextManager[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", BUILDER, root, seconds]
+    return started(
         command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
 def test_several_processes_build_one_engine(tmp_path: Path) -> None:
-    processes = [builder(tmp_path, 0.3) for _ in range(4)]
-    errors = [process.communicate(timeout=60)[1] for process in processes]
+    with ExitStack() as ended:
+        processes = [ended.enter_context(builder(tmp_path, 0.3)) for _ in range(4)]
+        errors = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, errors
     assert (tmp_path / "builds").read_text() == "x"
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_a_killed_builder_blocks_nobody(tmp_path: Path, store: EngineStore) -> None:
-    process = builder(tmp_path, 60)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "building\n"
-    process.kill()
-    process.communicate()
+    with builder(tmp_path, 60) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "building\n"
+        process.kill()
     assert store.load_or_build(KEY, lambda: (PLAN, FACTS), lambda reason: None) == PLAN
 
 
@@ -252,11 +254,12 @@ def test_threads_wait_for_each_other(store: EngineStore) -> None:
     def work() -> None:
         assert store.load_or_build(KEY, build, lambda reason: None) == PLAN
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
     assert len(builds) == 1
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -18,6 +15,7 @@ import pytest
 from tests.inference.nearest import open_failing, open_nearest, open_paced
 from tests.pipelines.test_upscale import digest
 from tests.synthetic import make_video
+from tests.waiting import started, until
 from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.crews import CrewConfig
 from vidsr.errors import BackendUnavailable, OutputError, UsageError, VidsrError
@@ -134,12 +132,10 @@ def test_a_driver_that_is_killed_and_started_again(cluster: Any, tmp_path: Path)
         "t.upscale_video(t.config(Path(sys.argv[1]), Path(sys.argv[2]), At),"
         " opener=t.open_paced)"
     )
-    driver = subprocess.Popen([sys.executable, "-c", code, source, target, cluster.address], cwd=ROOT)
-    while len(list(job_folder(target).glob("0*.json"))) < 2:
-        assert driver.poll() is None, "it ended before it could be killed"
-        time.sleep(0.02)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
+    with started([sys.executable, "-c", code, source, target, cluster.address], cwd=ROOT) as driver:
+        records = job_folder(target)
+        until(lambda: len(list(records.glob("0*.json"))) >= 2, "two segments are on record", driver)
+        driver.kill()
     assert not target.exists()
     again = config(source, target, cluster)
     report = upscale_video(again, opener=open_paced)

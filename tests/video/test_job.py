@@ -6,12 +6,15 @@ import signal
 import subprocess
 import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.video.segments import encoding_for, info_of, noise
+from tests.waiting import started
 from tests.warm import Command
 from vidsr.errors import InputError, JobError, OutputError
 from vidsr.frames import ColorSpec
@@ -170,6 +173,19 @@ def test_two_runs_do_not_share_a_folder(output: Path) -> None:
         assert job.finished(0) is not None
 
 
+@contextmanager
+def running(python: Command, code: str, output: Path) -> Iterator[int]:
+    """The number of a process that has told it, and goes on until it is killed at the end."""
+    command = [*python, "-c", textwrap.dedent(code), output]
+    with started(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        try:
+            yield pid
+        finally:
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_the_lock_of_a_killed_run_does_not_stand_in_the_way(python: Command, output: Path) -> None:
     code = """
         import os, sys, time
@@ -180,20 +196,8 @@ def test_the_lock_of_a_killed_run_does_not_stand_in_the_way(python: Command, out
         print(os.getpid(), flush=True)
         time.sleep(60)
     """
-    run = subprocess.Popen(
-        [*python, "-c", textwrap.dedent(code), str(output)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert run.stdout is not None
-    pid = int(run.stdout.readline())
-    try:
-        with pytest.raises(JobError, match=f"process {pid}"):
-            Job.open(output, IDENTITY)
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        run.communicate()
+    with running(python, code, output) as pid, pytest.raises(JobError, match=f"process {pid}"):
+        Job.open(output, IDENTITY)
     with Job.open(output, IDENTITY) as job:
         assert job.resumed
 
@@ -212,17 +216,8 @@ WRITE_FOR_EVER = """
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.11, 0.27])
 def test_a_killed_run_leaves_only_whole_segments(python: Command, output: Path, delay_s: float) -> None:
-    run = subprocess.Popen(
-        [*python, "-c", textwrap.dedent(WRITE_FOR_EVER), str(output)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert run.stdout is not None
-    pid = int(run.stdout.readline())
-    time.sleep(delay_s)
-    os.kill(pid, signal.SIGKILL)
-    run.communicate()
+    with running(python, WRITE_FOR_EVER, output):
+        time.sleep(delay_s)
     expected = write_segment(output.parent / "again.nut", seed=0)
     with Job.open(output, IDENTITY) as job:
         assert not list(job.folder.glob("*.part"))

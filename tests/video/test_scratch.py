@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import started
 from tests.warm import Command
 from vidsr.video.scratch import OWNER_NAME, OWNER_WORDS, Scratch, sweep_scratch
 
@@ -31,9 +32,8 @@ time.sleep(60)
 def test_what_a_killed_process_leaves_is_gone_with_the_next_folder(
     python: Command, tmp_path: Path
 ) -> None:
-    with subprocess.Popen(
-        [*python, "-c", MAKE_ONE_AND_WAIT, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as process:
+    command = [*python, "-c", MAKE_ONE_AND_WAIT, tmp_path]
+    with started(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         number, name = process.stdout.readline().split()
         try:
@@ -41,7 +41,6 @@ def test_what_a_killed_process_leaves_is_gone_with_the_next_folder(
             assert (Path(name) / "deep" / "segment.nut").exists(), "its process lives"
         finally:
             os.kill(int(number), signal.SIGKILL)
-            process.communicate()
     assert Path(name).exists()
     with Scratch(tmp_path) as folder:
         assert list(tmp_path.iterdir()) == [folder]
