@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.pictures import panned, textured, write_still, write_video
+from tests.waiting import started
 from vidsr.errors import TrainingError, UsageError, VidsrError, WeightsError
 from vidsr.models.weights import find_weights, load_generator, read_header
 from vidsr.pipelines.run_folder import TrainReport
@@ -269,8 +271,8 @@ train(config, listen)
 """
 
 
-def start(config: TrainConfig, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+def start(config: TrainConfig, **environment: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    return started(
         [sys.executable, "-c", RUN, repr(config)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -297,10 +299,9 @@ def same_weights(one: Path, other: Path) -> bool:
 def test_killed_runs_end_with_the_bits_of_one_never_stopped(straight: Run, config: TrainConfig) -> None:
     killed = replace(config, checkpoint_every_s=0.0)
     for line in ("pixel 8", "adversarial 2"):
-        process = start(killed)
-        wait_for(process, line)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        with start(killed) as process:
+            wait_for(process, line)
+            process.kill()
         assert not (killed.output / "weights.safetensors").exists()
     heard: list[Event] = []
     resumed = train(killed, heard.append)
@@ -313,10 +314,10 @@ def test_killed_runs_end_with_the_bits_of_one_never_stopped(straight: Run, confi
 
 def test_interrupt_saves_and_the_same_command_goes_on(config: TrainConfig) -> None:
     stopped = replace(config, stage="pixel", updates=100_000)
-    process = start(stopped)
-    wait_for(process, "pixel 4")
-    process.send_signal(signal.SIGINT)
-    _, words = process.communicate(timeout=60)
+    with start(stopped) as process:
+        wait_for(process, "pixel 4")
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=60)
     assert "KeyboardInterrupt" in words
     assert (stopped.output / "checkpoint.pt").exists()
     heard: list[Event] = []
@@ -332,13 +333,16 @@ def test_two_processes_equal_one_with_their_batch(config: TrainConfig) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    processes = [
-        start(config, RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-        for rank in range(2)
-    ]
-    for process in processes:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+    with ExitStack() as ended:
+        processes = [
+            ended.enter_context(
+                start(config, RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+            )
+            for rank in range(2)
+        ]
+        for process in processes:
+            _, errors = process.communicate()
+            assert process.returncode == 0, errors
     one, other = (
         torch.load(output / "checkpoint.pt", weights_only=True)["parts"]
         for output in (alone.output, config.output)
