@@ -26,6 +26,7 @@ def completed(line: str) -> list[str]:
         capture_output=True,
         text=True,
         check=True,
+        timeout=120,
     )
     return done.stdout.split()
 

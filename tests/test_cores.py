@@ -47,7 +47,12 @@ def said(program: str, asked: str | None = None) -> list[str]:
         environment["OMP_NUM_THREADS"] = asked
     program = f"import sys\nfrom vidsr import cores\nfrom vidsr.cores import *\n{program}"
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.split()

@@ -131,7 +131,7 @@ def test_every_command_of_the_document_runs(
             env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": path},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=200,
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stderr}"
@@ -178,7 +178,12 @@ def test_ci_finds_the_test_command() -> None:
     finder = re.search(r"command=\$\((.*)\)\n", script)
     assert finder is not None
     found = subprocess.run(
-        ["bash", "-c", finder.group(1)], cwd=ROOT, capture_output=True, text=True, check=True
+        ["bash", "-c", finder.group(1)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     ).stdout.strip()
     assert "pytest" in found
     assert found in README

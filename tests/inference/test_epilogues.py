@@ -192,6 +192,7 @@ def test_the_kernels_compile_for_a_card_that_is_not_here(tmp_path: Path) -> None
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     accesses = {line.split()[0]: set(line.split()[1:]) for line in done.stdout.splitlines()}

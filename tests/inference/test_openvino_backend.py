@@ -222,7 +222,9 @@ except OutOfMemory:
 """
     if not Path("/proc/self/status").exists():
         pytest.skip("limits of memory are tested on Linux")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.stdout.strip() == "refused (1, 64, 64, 3)", done.stderr
 
 
@@ -234,7 +236,12 @@ def test_nothing_is_reported_to_anyone(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "CI"}
     environment["HOME"] = str(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub []"
     assert not list(tmp_path.iterdir())
@@ -287,6 +294,7 @@ def without_pytorch(program: str) -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
 

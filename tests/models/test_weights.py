@@ -183,7 +183,9 @@ def test_files_of_vidsr_s_own_are_read_without_pytorch() -> None:
         "for entry in registry(): load_tensors(find_weights(entry.name, entry.scale))\n"
         "assert 'torch' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr
 
 

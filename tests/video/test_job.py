@@ -383,6 +383,7 @@ def test_a_disk_too_full_for_the_manifest_says_how_to_go_on(python: Command, out
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
     assert "job.json: file too large: free some space and run the same command again" in done.stderr
     assert sorted(path.name for path in job_folder(output).iterdir()) == ["lock"]
@@ -411,6 +412,7 @@ def test_a_full_disk_spares_finished_segments(python: Command, output: Path) -> 
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
     assert "all finished segments are kept" in done.stderr
     with Job.open(output, IDENTITY) as job:

@@ -490,6 +490,7 @@ def test_a_full_disk_leaves_nothing_and_says_how_to_go_on(
         text=True,
         cwd=Path(__file__).parents[2],
         check=False,
+        timeout=120,
     )
     assert done.returncode == 7, done.stderr
     assert "a.nut: file too large: free some space and run the same command again" in done.stdout
