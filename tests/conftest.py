@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from tests.warm import VIDSR, Command, Vidsr, warm_python
+from tests.workers import pytest_sessionfinish as pytest_sessionfinish
+from tests.workers import pytest_testnodedown as pytest_testnodedown
 from vidsr.cores import use_threads
 
 # A shell lets its background jobs ignore SIGINT, and what they start inherits that: this process, where

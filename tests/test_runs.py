@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
-SETTINGS = Path(__file__).parents[1] / "pyproject.toml"
+ROOT = Path(__file__).parents[1]
 
 
 def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the tests of a folder in two processes, as README.md does."""
-    shutil.copy(SETTINGS, folder)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    command = ["-m", "pytest", "-q", "-n", "2", "--dist", "loadscope", "-p", "tests.workers"]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadscope", *options, str(folder)],
+        [sys.executable, *command, *options, str(folder)],
         cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -44,6 +47,17 @@ def test_a_test_that_hangs_fails_and_shows_where(tmp_path: Path) -> None:
     assert "1 failed, 1 passed" in done.stdout
     assert "test_waits(): threading.Event().wait()" in done.stdout
     assert "Timeout (>1.0s)" in done.stdout
+
+
+def test_a_worker_that_dies_before_its_first_test_is_no_success(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text(
+        "import os\n"
+        "if os.environ['PYTEST_XDIST_WORKER'] == 'gw1': os._exit(1)\n"
+        "def test_passes(): pass\n"
+    )
+    done = run(tmp_path)
+    assert done.returncode == 1
+    assert "node down" in done.stdout
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="hangs in a lock of the system's C library")
