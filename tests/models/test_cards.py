@@ -24,8 +24,9 @@ def promised(text: str, scale: int, name: str) -> list[list[float]]:
     """[Set5, Set14] of a model in the table whose head begins with the scale: PSNR, SSIM, LPIPS."""
     table = re.search(rf"^\| x{scale} \| Set5 PSNR.*?(?=\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
     assert table, f"no scores at x{scale}"
-    [row] = [line for line in table[0].splitlines() if line.split("|")[1].strip(" `") == name]
-    return [[float(value) for value in cell.split("/")] for cell in row.split("|")[2:4]]
+    cells = (line.split("|") for line in table[0].splitlines())
+    [row] = [row for row in cells if row[1].replace("`", "").strip() == name]
+    return [[float(value) for value in cell.split("/")] for cell in row[2:4]]
 
 
 Row = tuple[RegistryEntry, str, float | None]
