@@ -10,7 +10,8 @@ from vidsr.inference.calibration import Calibration, calibration_path
 from vidsr.inference.quantisation import measure_ranges
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
-from vidsr.models.weights import OBJECTIVES, find_sets, load_generator, save_weights
+from vidsr.models.weights import OBJECTIVES, find_sets, load_generator
+from vidsr.models.weights_file import save_weights
 
 SMALL = GeneratorConfig(
     scale=2, blocks=2, channels=16, activation="leaky_relu", upsampler="single", tail_kernel=3

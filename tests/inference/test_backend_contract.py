@@ -37,7 +37,8 @@ from vidsr.inference.torch_backend import TorchBackend
 from vidsr.inference.variants import offered
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
-from vidsr.models.weights import Weights, find_weights, load_generator, save_weights
+from vidsr.models.weights import Weights, find_weights, load_generator
+from vidsr.models.weights_file import save_weights
 from vidsr.progress import Event, Notice, silent
 
 

@@ -28,7 +28,8 @@ from vidsr.inference.openvino_backend import OpenvinoBackend
 from vidsr.inference.quantisation import measure_ranges
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
-from vidsr.models.weights import Weights, find_weights, load_generator, save_weights
+from vidsr.models.weights import Weights, find_weights, load_generator
+from vidsr.models.weights_file import save_weights
 from vidsr.progress import Event, Notice
 
 SHAPES = {

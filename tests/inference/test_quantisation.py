@@ -35,8 +35,8 @@ from vidsr.models.weights import (
     find_weights,
     load_generator,
     registry,
-    save_weights,
 )
+from vidsr.models.weights_file import save_weights
 from vidsr.progress import Advanced, Event, Finished, Started
 from vidsr.video.durable import sha256_of
 from vidsr.video.stills import write_still

@@ -25,7 +25,8 @@ from vidsr.inference.tiling import plan_tiles
 from vidsr.inference.upscaler import Upscaler, WorkPlan
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig, Upsampler
-from vidsr.models.weights import Weights, find_weights, save_weights
+from vidsr.models.weights import Weights, find_weights
+from vidsr.models.weights_file import save_weights
 from vidsr.video.chroma import chroma_size
 
 HEIGHT, WIDTH = 131, 197  # a patch of the generators below is about 70 on a side

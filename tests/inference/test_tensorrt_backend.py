@@ -22,7 +22,8 @@ from vidsr.inference.tensorrt_backend import open_tensorrt, run_in_shapes
 from vidsr.inference.torch_backend import TorchBackend
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
-from vidsr.models.weights import Weights, find_weights, save_weights
+from vidsr.models.weights import Weights, find_weights
+from vidsr.models.weights_file import save_weights
 from vidsr.progress import Event, Notice, silent
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,8 @@ from vidsr.inference.tiling import least_tile, plan_tiles, upscale_tiled
 from vidsr.inference.torch_backend import TorchBackend
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig, Upsampler
-from vidsr.models.weights import find_weights, save_weights
+from vidsr.models.weights import find_weights
+from vidsr.models.weights_file import save_weights
 
 
 @pytest.mark.parametrize("length", [1, 31, 32, 33, 63, 64, 65, 100, 257])

@@ -20,7 +20,8 @@ from vidsr.inference.torch_backend import TorchBackend
 from vidsr.inference.variants import Form, Variant, build_network
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
-from vidsr.models.weights import Weights, find_weights, save_weights
+from vidsr.models.weights import Weights, find_weights
+from vidsr.models.weights_file import save_weights
 
 CALL = Call(2, 20, 24, "uint8")
 

@@ -16,7 +16,8 @@ from vidsr.errors import InputError, UsageError
 from vidsr.inference.memory import peak_rss_bytes
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
-from vidsr.models.weights import Weights, find_weights, save_weights
+from vidsr.models.weights import Weights, find_weights
+from vidsr.models.weights_file import save_weights
 from vidsr.pipelines import machine
 from vidsr.pipelines.benchmark import benchmark, gflop_a_frame
 from vidsr.pipelines.benchmark_report import BenchmarkReport, DeviceRates, StageTime, WayTime

@@ -17,7 +17,7 @@ from vidsr.inference.engine_sizes import COMMON_SIZES
 from vidsr.inference.engines import ROW_TITLES, EngineStore
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
-from vidsr.models.weights import save_weights
+from vidsr.models.weights_file import save_weights
 from vidsr.pipelines.build_engine import build_engine
 from vidsr.progress import Advanced, Event, Notice
 

@@ -21,7 +21,7 @@ from vidsr.evaluation.report import EvaluationReport
 from vidsr.frames import ColorSpec, FrameBatch
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
-from vidsr.models.weights import save_weights
+from vidsr.models.weights_file import save_weights
 from vidsr.pipelines.evaluate import compare_methods, evaluate_images, evaluate_video
 from vidsr.progress import Advanced, Event, Finished, Notice, Started
 from vidsr.video.reader import VideoReader

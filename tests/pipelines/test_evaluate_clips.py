@@ -18,7 +18,7 @@ from vidsr.errors import InputError, UsageError
 from vidsr.evaluation.clip_report import ClipEvaluationReport
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
-from vidsr.models.weights import save_weights
+from vidsr.models.weights_file import save_weights
 from vidsr.pipelines.evaluate_clips import compare_on_clips, evaluate_clips, read_clip
 from vidsr.video.resample import imresize
 

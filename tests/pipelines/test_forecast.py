@@ -15,7 +15,7 @@ from vidsr.config import EncodeConfig, ForecastConfig, UpscaleConfig
 from vidsr.errors import InputError, UsageError, VidsrError
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
-from vidsr.models.weights import save_weights
+from vidsr.models.weights_file import save_weights
 from vidsr.pipelines import forecast as pipeline
 from vidsr.pipelines.forecast import forecast
 from vidsr.pipelines.forecast_report import Forecast, duration, size

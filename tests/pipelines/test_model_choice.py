@@ -19,7 +19,7 @@ from vidsr.models import weights as registry
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.operations import operations_a_pixel
-from vidsr.models.weights import save_weights
+from vidsr.models.weights_file import save_weights
 from vidsr.pipelines import model_choice
 from vidsr.pipelines.info import describe
 from vidsr.pipelines.model_choice import NIGHT_S, SLOWEST, Expected, choose_model, choose_weights

@@ -18,7 +18,8 @@ from vidsr.inference.backend import Call
 from vidsr.inference.torch_backend import TorchBackend
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
-from vidsr.models.weights import Weights, save_weights
+from vidsr.models.weights import Weights
+from vidsr.models.weights_file import save_weights
 from vidsr.pipelines.report import UpscaleReport
 from vidsr.pipelines.upscale import upscale_video
 from vidsr.progress import Progress, silent

@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 from tests.training.pictures import panned, textured, write_still, write_video
 from tests.waiting import started
 from vidsr.errors import TrainingError, UsageError, VidsrError, WeightsError
-from vidsr.models.weights import find_weights, load_generator, read_header
+from vidsr.models.weights import find_weights, load_generator
+from vidsr.models.weights_file import read_header
 from vidsr.pipelines.run_folder import TrainReport
 from vidsr.pipelines.train import train
 from vidsr.progress import Advanced, Event, Finished, Notice, Started

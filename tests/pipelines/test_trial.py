@@ -13,7 +13,7 @@ from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.errors import InputError
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
-from vidsr.models.weights import save_weights
+from vidsr.models.weights_file import save_weights
 from vidsr.pipelines import trial as module
 from vidsr.pipelines.samples import Run, spread
 from vidsr.pipelines.trial import GOOD_FRAMES, LEAST_FRAMES, Trial, measure

@@ -16,7 +16,7 @@ from torch import Tensor
 from vidsr.cores import threads
 from vidsr.distributed import World
 from vidsr.errors import TrainingError
-from vidsr.models.weights import save_weights
+from vidsr.models.weights_file import save_weights
 from vidsr.train_config import TrainConfig
 from vidsr.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from vidsr.training.gan_step import TrainState
