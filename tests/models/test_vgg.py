@@ -169,7 +169,7 @@ def test_public_file_comes_through_torch_hub(tmp_path: Path, monkeypatch: pytest
         load_vgg(None, ["conv1_2"]).state_dict()["features.0.bias"], state["features.0.bias"]
     )
     monkeypatch.setattr(vgg, "VGG19_URL", (tmp_path / "gone-0000.pth").as_uri())
-    with pytest.raises(WeightsError, match=r"gone-0000\.pth.*--vgg-weights"):
+    with pytest.raises(WeightsError, match=r"gone-0000\.pth.*--vgg-weights.*--perceptual-layer none"):
         load_vgg(None, ["conv1_2"])
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from tests.training.pictures import panned, textured, write_still, write_video
 from tests.waiting import started
 from vidsr.errors import TrainingError, UsageError, VidsrError, WeightsError
-from vidsr.models.weights import find_weights, load_generator
+from vidsr.models.weights import USUAL_DETAIL, find_weights, load_generator
 from vidsr.models.weights_file import read_header
 from vidsr.pipelines.run_folder import TrainReport
 from vidsr.pipelines.train import train
@@ -110,6 +110,8 @@ def test_one_command_runs_both_stages_to_usable_weights(straight: Run) -> None:
     assert json.loads(header["stages"])["pixel"]["updates"] == 12
     assert json.loads(header["scores"]) == pytest.approx(dict(report.scores))
     assert report.to_json()["weights"] == str(report.weights)
+    assert f"--model {config.output} IN OUT" in report.summary()
+    assert find_weights(str(config.output), 2).detail == USUAL_DETAIL
     names = {path.name for path in config.output.iterdir()}
     assert {"pixel.safetensors", "adversarial.safetensors", "best-psnr.safetensors"} <= names
     assert not [name for name in names if name.endswith(".partial")]

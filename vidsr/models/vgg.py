@@ -234,6 +234,6 @@ def _from_hub() -> dict[str, Tensor]:
     except (URLError, OSError, RuntimeError) as error:
         raise WeightsError(
             f"VGG-19 weights could not be fetched from {VGG19_URL}: go online once so that torch.hub "
-            "can keep them, or give a file with --vgg-weights FILE"
+            "can keep them, give a file with --vgg-weights FILE, or do without: --perceptual-layer none"
         ) from error
     return dict(tensors)

@@ -61,7 +61,7 @@ class TrainReport:
             numbers = {**self.scores, **self.baselines}
             lines.append("held-out files: " + ", ".join(f"{k} {v:.4g}" for k, v in numbers.items()))
         lines.append(
-            f"use it: vidsr upscale --model {self.weights} IN OUT; see {self.output}/report.html"
+            f"use it: vidsr upscale --model {self.output} IN OUT; see {self.output}/report.html"
         )
         return "\n".join(lines)
 
