@@ -11,7 +11,7 @@ Four forms, all from RGB in [0, 1] to logits:
 - "patch": P. Isola et al., arXiv:1611.07004, section 3.2.2 (PatchGAN), with spectral norm and a verdict
   at three depths: it judges places of 10, 22 and 46 pixels, at the price of a small generator. Its
   strides begin at the patch's corner as the generator's PixelShuffle does, so a pattern that repeats
-  with the LR pixels lies on its own grid and is soon found out.
+  with the LR pixels lies on its own grid.
 """
 
 from __future__ import annotations
