@@ -47,6 +47,21 @@ def make_pictures(sizes: list[tuple[int, int]], versions: int = 1, *, noise: boo
     return Pictures(torch.cat(pixels), table, SCALE)
 
 
+def half_flat(versions: int = 1) -> Pictures:
+    """Two frames of one size: the green of the first is even, that of the second is not."""
+    flat = make_pictures([(40, 40)], versions, noise=False)
+    lively = make_pictures([(40, 40)], versions)
+    shift = len(flat.pixels)
+    table = PictureTable(
+        hr=torch.cat([flat.table.hr, lively.table.hr + shift]),
+        lr=torch.cat([flat.table.lr, lively.table.lr + shift]),
+        height=torch.tensor([40, 40]),
+        width=torch.tensor([40, 40]),
+        clip=torch.tensor([0, 1]),
+    )
+    return Pictures(torch.cat([flat.pixels, lively.pixels]), table, SCALE)
+
+
 def test_patches_are_aligned_cuts_of_the_pictures() -> None:
     pictures = make_pictures([(20, 33), (41, 17)])
     cutter = PatchCutter(pictures, PatchPlan(patch=8, batch=64, seed=3))
@@ -137,19 +152,8 @@ def test_patches_to_be_judged_are_clean_and_come_first_in_every_part() -> None:
 
 
 def test_flat_patches_give_way_among_those_to_be_judged_too() -> None:
-    pictures = make_pictures([(40, 40)], versions=2, noise=False)
-    lively = make_pictures([(40, 40)], versions=2)
-    shift = len(pictures.pixels)
-    both = PictureTable(
-        hr=torch.cat([pictures.table.hr, lively.table.hr + shift]),
-        lr=torch.cat([pictures.table.lr, lively.table.lr + shift]),
-        height=torch.tensor([40, 40]),
-        width=torch.tensor([40, 40]),
-        clip=torch.tensor([0, 1]),
-    )
-    pixels = torch.cat([pictures.pixels, lively.pixels])
     plan = PatchPlan(patch=16, batch=200, seed=0, flat_share=0.0, judged=100)
-    green = PatchCutter(Pictures(pixels, both, SCALE), plan).cut(0)[1][..., 1].float()
+    green = PatchCutter(half_flat(versions=2), plan).cut(0)[1][..., 1].float()
     flat = green.flatten(1).std(dim=1) == 0
     # Half of the candidates are flat and there are two for each patch: few have to be taken.
     assert float(flat[:100].float().mean()) < 0.15
@@ -178,23 +182,13 @@ def test_degraded_patches_come_in_their_share_and_evenly_to_all_parts(
 
 
 def test_flat_patches_give_way_to_textured_ones() -> None:
-    flat, lively = make_pictures([(40, 40)], noise=False), make_pictures([(40, 40)])
-    pixels = torch.cat([flat.pixels, lively.pixels])
-    shift = len(flat.pixels)
-    table = PictureTable(
-        hr=torch.cat([flat.table.hr, lively.table.hr + shift]),
-        lr=torch.cat([flat.table.lr, lively.table.lr + shift]),
-        height=torch.tensor([40, 40]),
-        width=torch.tensor([40, 40]),
-        clip=torch.tensor([0, 1]),
-    )
     refusing = PatchPlan(patch=16, batch=200, seed=0, flat_share=0.0)
-    green = PatchCutter(Pictures(pixels, table, SCALE), refusing).cut(0)[1][..., 1]
+    green = PatchCutter(half_flat(), refusing).cut(0)[1][..., 1]
     flats = float((green.float().flatten(1).std(dim=1) == 0).float().mean())
     # Half of the candidates are flat and there are two for each patch: few have to be taken.
     assert flats < 0.1
     taking = PatchPlan(patch=16, batch=200, seed=0, flat_share=1.0)
-    green = PatchCutter(Pictures(pixels, table, SCALE), taking).cut(0)[1][..., 1]
+    green = PatchCutter(half_flat(), taking).cut(0)[1][..., 1]
     assert 0.4 < float((green.float().flatten(1).std(dim=1) == 0).float().mean()) < 0.6
 
 
