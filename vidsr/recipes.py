@@ -11,6 +11,9 @@ Form = Literal["paper", "compact", "unet", "patch"]
 AdversarialLoss = Literal["standard", "relativistic"]
 """See `vidsr.training.losses`."""
 
+OptimizerName = Literal["adam", "muon"]
+"""See `vidsr.training.muon`."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -28,6 +31,7 @@ class Recipe:
     upsampler: str
     input_skip: bool
     discriminator: Form
+    optimizer: OptimizerName  # of the pixel stage; the adversarial one has Adam
     updates: int  # of the pixel stage
     patch: int
     batch: int  # over all processes
@@ -55,6 +59,7 @@ FOR_PROCESSORS = Recipe(
     upsampler="single",
     input_skip=True,
     discriminator="patch",
+    optimizer="muon",
     updates=20_000,
     patch=32,
     batch=16,
@@ -101,6 +106,7 @@ PRESETS: dict[str, Recipe] = {
         upsampler="staged",
         input_skip=False,
         discriminator="paper",
+        optimizer="adam",
         updates=150_000,
         patch=48,
         batch=32,

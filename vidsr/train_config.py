@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vidsr.errors import UsageError
-from vidsr.recipes import PRESETS, AdversarialLoss, Form, Recipe
+from vidsr.recipes import PRESETS, AdversarialLoss, Form, OptimizerName, Recipe
 
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
 Degradation = Literal["bicubic", "video"]
@@ -50,6 +50,7 @@ class TrainConfig:
     activation: Literal["prelu", "relu", "leaky_relu"] | None = None
     body: Literal["residual", "plain"] | None = None  # blocks of two convolutions, or single ones
     discriminator: Form | None = None
+    optimizer: OptimizerName | None = None  # of the pixel stage; the adversarial one has Adam
     updates: int | None = None  # of the pixel stage
     adversarial_updates: int | None = None
     hours: float | None = None  # wall time of training; the schedule is fitted to it, not to updates
@@ -140,6 +141,7 @@ class TrainConfig:
             "activation": self.activation,
             "body": self.body,
             "discriminator": self.discriminator,
+            "optimizer": self.optimizer,
             "degraded_share": self.degraded_share,
             "pixel_weight": self.pixel_weight,
             "perceptual_layers": self.perceptual_layers,

@@ -7,7 +7,9 @@ import torch
 from vidsr.models.discriminator import RealAndMade, make_discriminator
 from vidsr.models.generator import Generator
 from vidsr.models.generator_config import GeneratorConfig
+from vidsr.recipes import OptimizerName
 from vidsr.training.gan_step import SRPair, StageName, TrainState, make_scaler
+from vidsr.training.muon import Muon
 
 SHAPE = GeneratorConfig(
     scale=2,
@@ -21,7 +23,13 @@ SHAPE = GeneratorConfig(
 )
 
 
-def make_state(stage: StageName = "pixel", *, accumulate: int = 1, seed: int = 0) -> TrainState:
+def make_state(
+    stage: StageName = "pixel",
+    *,
+    optimizer: OptimizerName = "adam",
+    accumulate: int = 1,
+    seed: int = 0,
+) -> TrainState:
     torch.manual_seed(seed)
     generator = Generator(SHAPE)
     device = torch.device("cpu")
@@ -29,7 +37,9 @@ def make_state(stage: StageName = "pixel", *, accumulate: int = 1, seed: int = 0
         stage=stage,
         generator=generator,
         average=copy.deepcopy(generator).eval().requires_grad_(False),
-        generator_optimizer=torch.optim.Adam(generator.parameters(), 2e-3),
+        generator_optimizer=Muon(generator.parameters(), 2e-3)
+        if optimizer == "muon"
+        else torch.optim.Adam(generator.parameters(), 2e-3),
         generate=generator,
         scaler=make_scaler(device, torch.float32),
         accumulate=accumulate,

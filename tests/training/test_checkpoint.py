@@ -5,6 +5,7 @@ import torch
 
 from tests.training.states import make_pair, make_state, same, weights_of
 from vidsr.errors import TrainingError
+from vidsr.recipes import OptimizerName
 from vidsr.training.average import update_average
 from vidsr.training.checkpoint import read_checkpoint, save_checkpoint
 from vidsr.training.gan_step import StageName, TrainState, gan_step, pixel_step
@@ -18,15 +19,20 @@ def advance(state: TrainState, steps: int) -> None:
         update_average(state.average, state.generator, state.step, 0.9)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
 @pytest.mark.parametrize("stage", ["pixel", "adversarial"])
-def test_going_on_equals_never_stopping_to_the_bit(tmp_path: Path, stage: StageName) -> None:
-    straight = make_state(stage)
+def test_going_on_equals_never_stopping_to_the_bit(
+    tmp_path: Path, stage: StageName, optimizer: OptimizerName
+) -> None:
+    straight = make_state(stage, optimizer=optimizer)
     advance(straight, 6)
-    stopped = make_state(stage)
+    stopped = make_state(stage, optimizer=optimizer)
     advance(stopped, 3)
     stopped.used_s = 1.5
     save_checkpoint(tmp_path / "c.pt", stopped, {"scale": 2}, {"curves": {}})
-    resumed = make_state(stage, seed=9)  # other weights, all of which must be replaced
+    resumed = make_state(
+        stage, optimizer=optimizer, seed=9
+    )  # other weights, all of which must be replaced
     kept = read_checkpoint(tmp_path / "c.pt")
     kept.restore(resumed)
     assert (kept.stage, kept.step, resumed.step, resumed.used_s) == (stage, 3, 3, 1.5)
@@ -54,6 +60,12 @@ def test_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
     other.generator = torch.nn.Conv2d(1, 1, 1)  # type: ignore[assignment]
     with pytest.raises(TrainingError, match=r"c\.pt: is of another architecture.*--restart"):
         read_checkpoint(tmp_path / "c.pt").restore(other)
+
+
+def test_what_another_optimiser_holds_is_refused(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c.pt", make_state(), {}, {})
+    with pytest.raises(TrainingError, match=r"this run needs .*generator Muon.*--restart"):
+        read_checkpoint(tmp_path / "c.pt").restore(make_state(optimizer="muon"))
 
 
 def test_checkpoint_of_another_stage_is_refused(tmp_path: Path) -> None:

@@ -19,6 +19,14 @@ def test_the_faster_type_is_taken(monkeypatch: pytest.MonkeyPatch, half_s: float
     assert choose_dtype("auto", CPU)[0] == taken
 
 
+def test_a_burst_of_other_work_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = iter([9.0, 0.6, 9.0, 9.0, 0.7])
+    monkeypatch.setattr(
+        precision, "seconds_per_update", lambda dtype: 1.0 if dtype == torch.float32 else next(half)
+    )
+    assert choose_dtype("auto", CPU) == ("bf16", "1.7 times as fast as fp32 on this CPU")
+
+
 def test_a_wish_is_granted_or_refused() -> None:
     assert choose_dtype("bf16", CPU)[0] == "bf16"
     with pytest.raises(TrainingError, match="bf16 or fp32"):

@@ -72,6 +72,9 @@ def train(
     discriminator: Annotated[
         str | None, typer.Option(help="paper, compact, unet or patch.", show_default="preset")
     ] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="Of the pixel stage: muon or adam.", show_default="preset")
+    ] = None,
     updates: Annotated[
         int | None, typer.Option(help="Updates of the pixel stage.", show_default="preset")
     ] = None,
@@ -146,7 +149,7 @@ def train(
         from typing import Literal
 
         from vidsr.config import one_of
-        from vidsr.recipes import AdversarialLoss, Form
+        from vidsr.recipes import AdversarialLoss, Form, OptimizerName
         from vidsr.train_config import Degradation, Precision, Preset, Stage, TrainConfig
 
         config = TrainConfig(
@@ -179,6 +182,7 @@ def train(
             discriminator=None
             if discriminator is None
             else one_of(Form, discriminator, "--discriminator"),
+            optimizer=None if optimizer is None else one_of(OptimizerName, optimizer, "--optimizer"),
             updates=updates,
             adversarial_updates=adversarial_updates,
             hours=hours,

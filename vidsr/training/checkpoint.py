@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from vidsr.errors import TrainingError
 from vidsr.models.generator_config import GeneratorConfig
 from vidsr.training.gan_step import StageName, TrainState
+from vidsr.training.muon import Muon
 
 FORMAT = 1
 """Raised when an older file can no longer be read rightly."""
@@ -137,10 +138,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def _parts(state: TrainState) -> dict[str, nn.Module | Optimizer | torch.amp.GradScaler]:
     """All of a state that has a state_dict, by name."""
+    muon = isinstance(state.generator_optimizer, Muon)  # what it holds is of no use to Adam
     parts: dict[str, nn.Module | Optimizer | torch.amp.GradScaler | None] = {
         "generator": state.generator,
         "average": state.average,
-        "generator optimiser": state.generator_optimizer,
+        "generator Muon" if muon else "generator optimiser": state.generator_optimizer,
         "discriminator": state.discriminator,
         "discriminator optimiser": state.discriminator_optimizer,
         "scaler": state.scaler,

@@ -13,6 +13,10 @@ NAMES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 WORTH = 1.1
 """How much faster bf16 must be on a CPU to be taken: within 10 %, the exact one is."""
 
+ROUNDS = 5
+"""Times that the types are timed in turn, so that another program's burst does not decide for days: two
+trainings that began together once took fp32 for the faster, and were half as fast for it."""
+
 
 def choose_dtype(asked: str, device: torch.device) -> tuple[str, str]:
     """The name of the type to compute in, and why, in a few words for the user.
@@ -29,7 +33,10 @@ def choose_dtype(asked: str, device: torch.device) -> tuple[str, str]:
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bf16", "this GPU has it"
         return "fp16", "this GPU has no bf16"
-    exact, half = seconds_per_update(torch.float32), seconds_per_update(torch.bfloat16)
+    exact = half = float("inf")
+    for _ in range(ROUNDS):
+        exact = min(exact, seconds_per_update(torch.float32))
+        half = min(half, seconds_per_update(torch.bfloat16))
     if half * WORTH < exact:
         return "bf16", f"{exact / half:.1f} times as fast as fp32 on this CPU"
     return "fp32", f"bf16 is {exact / half:.1f} times as fast on this CPU"

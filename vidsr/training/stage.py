@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 
 from vidsr.distributed import World
 from vidsr.errors import TrainingError, UsageError
@@ -17,16 +18,14 @@ from vidsr.models.generator import Generator, ResidualBlock
 from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.vgg import load_vgg
 from vidsr.models.weights import find_sets, load_generator
+from vidsr.recipes import OptimizerName
 from vidsr.train_config import TrainConfig
 from vidsr.training.gan_step import StageName, TrainState, make_scaler
 from vidsr.training.growth import grow
 from vidsr.training.losses import PIXEL_LOSSES, Losses
+from vidsr.training.muon import BETAS, Muon
 from vidsr.training.precision import to_channels_last
 from vidsr.training.schedule import Schedule
-
-BETAS = (0.9, 0.999)
-"""Adam's decays, as in arXiv:1609.04802, section 3.2."""
-
 
 QUIET = 0.1
 """What the last convolution of each residual branch is multiplied by at the start, after X. Wang et
@@ -91,7 +90,11 @@ def begin_stage(
         stage=stage,
         generator=generator,
         average=copy.deepcopy(generator).eval().requires_grad_(False),
-        generator_optimizer=_adam(generator, schedule_of(stage, config).learning_rate),
+        generator_optimizer=_optimizer(
+            recipe.optimizer if stage == "pixel" else "adam",
+            generator,
+            schedule_of(stage, config).learning_rate,
+        ),
         generate=_callable(_shared(generator, device, world), config.compile),
         scaler=make_scaler(device, dtype),
         dtype=dtype,
@@ -107,7 +110,9 @@ def begin_stage(
             discriminator = convert(discriminator)
         to_channels_last(discriminator)
         state.discriminator = discriminator
-        state.discriminator_optimizer = _adam(discriminator, recipe.adversarial_learning_rate)
+        state.discriminator_optimizer = _optimizer(
+            "adam", discriminator, recipe.adversarial_learning_rate
+        )
         judge: Callable[..., Any] = _shared(RealAndMade(discriminator), device, world)
         state.judge = judge
     return state
@@ -176,7 +181,9 @@ def choose_device(asked: str, world: World) -> torch.device:
     return device
 
 
-def _adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:
+def _optimizer(name: OptimizerName, network: nn.Module, learning_rate: float) -> Optimizer:
+    if name == "muon":
+        return Muon(network.parameters(), learning_rate)
     on_gpu = next(network.parameters()).device.type == "cuda"
     # Fused: one kernel for all weights, and the verdict on non-finite gradients stays on the GPU.
     return torch.optim.Adam(network.parameters(), learning_rate, BETAS, fused=on_gpu)
