@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def network_name(model: str, detail: float | None = None, scale: int | None = None) -> str:
-    """`srgan-lite x4`, or `srgan-lite x4, detail 0.75` where two sets of weights are blended.
+    """`srgan-lite x4`, or `srgan-lite x4, detail 0.75` of a model with two sets of weights.
 
     `scale` None leaves the factor out: where it is told beside the name, or is the same for all.
     """

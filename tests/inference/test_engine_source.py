@@ -98,7 +98,7 @@ def test_every_detail_has_engines_of_its_own_that_say_so(store: EngineStore, tmp
     for each in sources[:2]:
         each.get(ShapeRange.fixed(24, 32))
         named.append(each.entry(SHAPES).row()[0])
-    assert named == ["run x2", "run x2, detail 0.5"]
+    assert named == ["run x2, detail 0", "run x2, detail 0.5"]
 
 
 def test_a_half_precision_engine_that_fails_is_built_in_fp32(store: EngineStore) -> None:

@@ -66,7 +66,7 @@ def test_detail_blends_two_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     lr = torch.rand(1, 3, 8, 8)
     for detail, expected in ((0.0, pixel), (1.0, adversarial)):
         alone = find_weights("m", 4, detail=detail)
-        assert (len(alone.files), alone.detail, alone.title) == (1, None, "m x4")
+        assert (len(alone.files), alone.detail, alone.title) == (1, detail, f"m x4, detail {detail:g}")
         torch.testing.assert_close(load_generator(alone, CPU)(lr), expected(lr), atol=0, rtol=0)
     half = load_generator(find_weights("m", 4, detail=0.5), CPU)
     mean = (pixel.head.weight + adversarial.head.weight) / 2

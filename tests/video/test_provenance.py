@@ -77,9 +77,9 @@ def test_a_blend_says_its_detail_in_every_place(tmp_path: Path) -> None:
     assert dict(facts.facts)["made by"] == step.summary
     assert dict(facts.facts)["model"].startswith("run x2, detail 0.75 on ")
     report = enlarge(source, tmp_path / "alone.mp4", model=model, detail=1)
-    assert " run x2 on nearest, exact" in report.summary()
+    assert " run x2, detail 1 on nearest, exact" in report.summary()
     (step,) = read_history(report.provenance)
-    assert step.detail is None and step.sha256 == sha256_of(tmp_path / "run" / "adversarial.safetensors")
+    assert step.detail == 1 and step.sha256 == sha256_of(tmp_path / "run" / "adversarial.safetensors")
 
 
 def test_a_container_without_a_place_is_proven_all_the_same(tmp_path: Path) -> None:

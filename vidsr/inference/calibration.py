@@ -103,7 +103,9 @@ def find_calibration(weights: Weights) -> Calibration | None:
     found = [calibration for calibration in read if calibration is not None]
     if len(found) < len(paths):
         return None
-    calibration = found[0] if weights.detail is None else found[0].of_blend(found[1], weights.detail)
+    calibration = found[0]
+    if weights.detailed is not None and weights.detail is not None:
+        calibration = calibration.of_blend(found[1], weights.detail)
     return calibration if calibration.weights_sha256 == weights.sha256 else None
 
 

@@ -50,7 +50,7 @@ class Weights:
     scale: int
     header: Mapping[str, str] = field(default_factory=dict, compare=False)  # free facts of training
     detailed: Path | None = None  # the adversarial set, where the two are blended
-    detail: float | None = None  # of a blend, between 0 and 1: how much of the adversarial set
+    detail: float | None = None  # how much of the adversarial set, 0 to 1, where the model has two
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -59,7 +59,7 @@ class Weights:
 
     @property
     def label(self) -> str:
-        """What people know them by: the name, and of a blend its detail."""
+        """What people know them by: the name, and where the model has two sets the detail."""
         return network_name(self.name, self.detail)
 
     @property
@@ -209,7 +209,8 @@ def _run_entry(folder: Path) -> RegistryEntry:
 
 def _alone(entry: RegistryEntry, objective: str) -> Weights:
     path = entry.files[objective]
-    return Weights(entry.name, path, _digest(path), entry.scale, read_header(path))
+    detail = float(OBJECTIVES.index(objective)) if len(entry.files) == 2 else None
+    return Weights(entry.name, path, _digest(path), entry.scale, read_header(path), detail=detail)
 
 
 def _find_file(model: str, factor: float, detail: float | None) -> Weights:

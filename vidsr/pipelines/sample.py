@@ -17,7 +17,6 @@ from vidsr.inference.backend import Backend, open_backend
 from vidsr.inference.memory import free_bytes
 from vidsr.inference.upscaler import Upscaler, plan_work
 from vidsr.models.weights import Weights
-from vidsr.network_name import network_name
 from vidsr.page_config import SampleConfig
 from vidsr.pipelines.album import (
     Album,
@@ -152,19 +151,13 @@ def _open_ways(
     progress: Progress,
 ) -> Iterator[Way]:
     """All results' backends, open at once: each frame is then decoded once for all of them."""
-    own = (_name(run, each) for run, each in zip(runs, weights, strict=True))
-    names = unique((*CLASSICAL, *own))[len(CLASSICAL) :]
+    names = unique((*CLASSICAL, *(each.label for each in weights)))[len(CLASSICAL) :]
     for run, each, name in zip(runs, weights, names, strict=True):
         # An engine that is there is used; to build one takes longer than these few frames in PyTorch.
         backend = backends.enter_context(opener(each, replace(run, engine_build="never"), progress))
         free = free_bytes(backend.device)
         work = plan_work((info.height, info.width), backend, free, run.batch, run.tile)
         yield Way(name, each, backend, Upscaler(backend, work, rgb_color(info.color), size))
-
-
-def _name(run: UpscaleConfig, weights: Weights) -> str:
-    """Of a detail that was asked for, also where it is one set alone: others stand beside it."""
-    return network_name(weights.name, weights.detail if run.detail is None else run.detail)
 
 
 def _take(album: Album, reader: Reader, pts: int, ways: list[Way], size: tuple[int, int]) -> Shot:

@@ -51,7 +51,7 @@ class Provenance:
     size: tuple[int, int]  # width, height of the input
     backend: str
     precision: str
-    detail: float | None = None  # where two sets of weights were blended
+    detail: float | None = None  # of a model with two sets of weights
 
     def __str__(self) -> str:
         facts = {
