@@ -51,6 +51,7 @@ class TrainConfig:
     body: Literal["residual", "plain"] | None = None  # blocks of two convolutions, or single ones
     discriminator: Form | None = None
     optimizer: OptimizerName | None = None  # of the pixel stage; the adversarial one has Adam
+    # 0, where --grow: the network is written in the larger form as it is.
     updates: int | None = None  # of the pixel stage
     adversarial_updates: int | None = None
     hours: float | None = None  # wall time of training; the schedule is fitted to it, not to updates
@@ -97,8 +98,9 @@ class TrainConfig:
             raise UsageError(f"--preset must be one of {', '.join(PRESETS)}, not {self.preset!r}")
         for name in ("blocks", "channels", "updates", "adversarial_updates", "batch", "versions"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+            least = 0 if self.grow and name.endswith("updates") else 1
+            if value is not None and value < least:
+                raise UsageError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
         if self.degradation == "video" and self.versions < 2:
             raise UsageError("--versions must be at least 2 with --degradation video: one is clean")
         for name in ("clips_per_file", "clip_frames", "accumulate", "validate_every", "log_every"):

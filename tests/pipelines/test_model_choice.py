@@ -156,7 +156,9 @@ def test_both_sets_are_blended_and_told_of(shipped: Path, monkeypatch: pytest.Mo
     assert (choice.weights.name, choice.weights.detail) == ("srgan-lite", 0.75)
     facts = dict(describe(job(shipped)).facts)
     assert facts["model"] == f"srgan-lite x2, detail 0.75 on cpu; {choice.expectation}"
-    assert dict(describe(job(shipped, detail=0)).facts)["model"].startswith("srgan-lite x2, detail 0 on cpu")
+    assert dict(describe(job(shipped, detail=0)).facts)["model"].startswith(
+        "srgan-lite x2, detail 0 on cpu"
+    )
     # Of those without an adversarial set there is nothing to choose.
     choice = chosen(job(shipped, detail=0.5))
     assert choice.expectation is not None and "--fast" not in choice.expectation

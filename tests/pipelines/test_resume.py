@@ -97,7 +97,9 @@ def test_another_detail_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(Stop):
         go(stopping_after(12))
     for detail in (0.5, 0, 1):
-        with pytest.raises(JobError, match=rf"settings changed .*settings\.detail 0\.75 -> {detail:.1f}"):
+        with pytest.raises(
+            JobError, match=rf"settings changed .*settings\.detail 0\.75 -> {detail:.1f}"
+        ):
             go(detail=detail)
     assert go(detail=0.75).resumed_frames  # what is taken where nobody says
 

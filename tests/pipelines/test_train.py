@@ -24,6 +24,7 @@ from vidsr.pipelines.run_folder import TrainReport
 from vidsr.pipelines.train import train
 from vidsr.progress import Advanced, Event, Finished, Notice, Started
 from vidsr.train_config import TrainConfig
+from vidsr.training.gan_step import StageName
 from vidsr.training.stage import new_generator
 
 REPOSITORY = Path(__file__).parents[2]
@@ -169,23 +170,29 @@ def test_of_a_model_with_two_sets_training_goes_on_from_the_pixel_set(
     assert all(torch.equal(begun[name], tensor.float()) for name, tensor in pixel.items())
 
 
-def test_a_grown_network_begins_where_the_smaller_one_ended(config: TrainConfig) -> None:
-    first = train(replace(config, stage="pixel"))
-    width = load_file(first.weights)["head.weight"].shape[0]
+@pytest.mark.parametrize("stage", ["pixel", "adversarial"])
+def test_without_updates_a_network_is_written_in_the_larger_form(
+    straight: Run, config: TrainConfig, stage: StageName
+) -> None:
+    given = straight.config.output / f"{stage}.safetensors"
+    width = load_file(given)["head.weight"].shape[0]
     grown = train(
         replace(
             config,
-            stage="pixel",
-            init=str(first.weights),
+            stage=stage,
+            init=str(given),
             grow=True,
             channels=2 * width,
-            output=config.output.with_name("grown"),
-            updates=1,
-            warm_up=100,
+            updates=0,
+            adversarial_updates=0,
         )
     )
     assert load_file(grown.weights)["head.weight"].shape[0] == 2 * width
-    assert grown.scores["psnr"] == pytest.approx(first.scores["psnr"], abs=0.05)
+    assert grown.stages[stage]["updates"] == 0
+    header = json.loads(read_header(given)["scores"])
+    assert grown.scores["psnr"] == pytest.approx(header["psnr"], abs=0.01)
+    with pytest.raises(UsageError, match="--updates must be at least 1"):
+        replace(config, updates=0)  # nothing would have been done
 
 
 def test_weights_of_another_scale_cannot_begin_a_training(config: TrainConfig) -> None:
@@ -263,6 +270,7 @@ import sys
 from pathlib import Path
 from dataclasses import dataclass, replace
 from vidsr.train_config import TrainConfig
+from vidsr.training.gan_step import StageName
 from vidsr.pipelines.run_folder import TrainReport
 from vidsr.pipelines.train import train
 from vidsr.progress import Advanced

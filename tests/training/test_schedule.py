@@ -24,6 +24,10 @@ def test_hours_follow_the_clock_not_the_updates() -> None:
     assert schedule.done(7, 12.7) == 12
 
 
+def test_a_stage_without_updates_is_through() -> None:
+    assert Schedule(learning_rate=1.0, warm_up=0, updates=0, seconds=None).progress(0, 0) == 1
+
+
 def test_steps_halve() -> None:
     schedule = Schedule(learning_rate=1.0, warm_up=0, updates=8, seconds=None, kind="step")
     assert [schedule.rate(step, 0) for step in range(8)] == [1, 1, 1, 1, 0.5, 0.5, 0.25, 0.125]

@@ -30,7 +30,7 @@ class Schedule:
     def progress(self, step: int, used_s: float) -> float:
         """How much of the stage is done after `step` updates and `used_s` seconds: 0 to 1."""
         if self.updates is not None:
-            return min(1.0, step / self.updates)
+            return min(1.0, step / self.updates) if self.updates else 1.0
         assert self.seconds is not None
         return min(1.0, used_s / self.seconds)
 
