@@ -11,6 +11,9 @@ Form = Literal["paper", "compact", "unet", "patch"]
 AdversarialLoss = Literal["standard", "relativistic"]
 """See `vidsr.training.losses`."""
 
+DegradedDetail = Literal["none", "edges"]
+"""What is asked of degraded patches beside the pixel loss: see `vidsr.training.edges`."""
+
 OptimizerName = Literal["adam", "muon"]
 """See `vidsr.training.muon`."""
 
@@ -42,7 +45,8 @@ class Recipe:
     adversarial_batch: int
     adversarial_learning_rate: float
     # Of the adversarial stage
-    degraded_share: float | None  # of patches, with the pixel loss alone; None: all have all losses
+    degraded_share: float | None  # of patches; None: as in the pixel stage, and all are held against HR
+    degraded_detail: DegradedDetail
     pixel_weight: float
     perceptual_layers: tuple[tuple[str, float], ...]  # of VGG, with their weights
     adversarial_loss: AdversarialLoss
@@ -70,6 +74,7 @@ FOR_PROCESSORS = Recipe(
     adversarial_batch=16,
     adversarial_learning_rate=2e-4,
     degraded_share=0.5,
+    degraded_detail="edges",
     pixel_weight=1.0,
     perceptual_layers=(),
     adversarial_loss="relativistic",
@@ -120,6 +125,7 @@ PRESETS: dict[str, Recipe] = {
         adversarial_batch=32,
         adversarial_learning_rate=1e-4,
         degraded_share=None,
+        degraded_detail="none",
         pixel_weight=0.0,  # the paper has none, ESRGAN 0.01
         perceptual_layers=(("relu5_4", 1.0),),  # the paper's VGG5,4
         adversarial_loss="standard",

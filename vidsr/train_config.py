@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vidsr.errors import UsageError
-from vidsr.recipes import PRESETS, AdversarialLoss, Form, OptimizerName, Recipe
+from vidsr.recipes import PRESETS, AdversarialLoss, DegradedDetail, Form, OptimizerName, Recipe
 
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
 Degradation = Literal["bicubic", "video"]
@@ -35,9 +35,10 @@ class TrainConfig:
     degradation: Degradation = "video"
     versions: int = 4  # LR versions of a frame; the first is clean, the others are degraded
     clean_share: float = 0.5  # of patches that come from the clean version, degradation "video"
-    # The same the other way round, in the adversarial stage: that many are degraded and have the pixel
-    # loss alone, since a network that is asked for what compression took answers with a pattern.
+    # The same the other way round, in the adversarial stage, and what detail is asked of the degraded:
+    # a network that is asked for what compression took answers with a pattern.
     degraded_share: float | None = None
+    degraded_detail: DegradedDetail | None = None
     clips_per_file: int = 32  # short runs of frames taken from a video, at most
     clip_frames: int = 5  # consecutive frames of a clip
     crop: int = 512  # side of the textured window kept of a clip, HR pixels
@@ -145,6 +146,7 @@ class TrainConfig:
             "discriminator": self.discriminator,
             "optimizer": self.optimizer,
             "degraded_share": self.degraded_share,
+            "degraded_detail": self.degraded_detail,
             "pixel_weight": self.pixel_weight,
             "perceptual_layers": self.perceptual_layers,
             "adversarial_loss": self.adversarial_loss,

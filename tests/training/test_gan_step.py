@@ -107,6 +107,18 @@ def test_only_judged_patches_meet_the_discriminator_and_the_features() -> None:
     assert terms[0]["pixel"] != terms[1]["pixel"]
 
 
+def test_judges_see_the_ideal_and_the_pixel_loss_the_picture() -> None:
+    pair = make_pair()
+    losses = replace(FEATURES, adversarial="relativistic", adversarial_weight=1.0, pixel_weight=1.0)
+    ideal = pair.hr.flip(3)
+    found = gan_step(make_state("adversarial"), pair._replace(real=ideal), losses)
+    as_hr = gan_step(make_state("adversarial"), pair._replace(hr=ideal), losses)
+    for name in ("discriminator", "adversarial", "perceptual"):
+        assert torch.equal(found[name], as_hr[name])
+    assert torch.equal(found["pixel"], gan_step(make_state("adversarial"), pair, losses)["pixel"])
+    assert found["pixel"] != as_hr["pixel"]
+
+
 def test_an_update_that_is_not_finite_is_skipped() -> None:
     state, pair = make_state(), make_pair()
     pixel_step(state, pair, Losses())

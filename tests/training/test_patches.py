@@ -7,6 +7,7 @@ import torch
 from vidsr.distributed import World
 from vidsr.errors import TrainingError
 from vidsr.train_config import TrainConfig
+from vidsr.training.edges import without_texture
 from vidsr.training.patches import (
     PatchCutter,
     PatchPlan,
@@ -136,9 +137,9 @@ def test_clean_and_degraded_versions_come_in_their_shares(share: float, low: flo
         assert set(versions.tolist()) == {0, 1, 2}
 
 
-def test_patches_to_be_judged_are_clean_and_come_first_in_every_part() -> None:
+def test_clean_patches_come_first_in_every_part_and_no_detail_is_asked_of_the_rest() -> None:
     pictures = make_pictures([(30, 30)], versions=3)
-    plan = PatchPlan(patch=8, batch=12, seed=1, clean_share=0.0, judged=4)
+    plan = PatchPlan(patch=8, batch=12, seed=1, clean_share=0.0, clean=4)
     cutter = PatchCutter(pictures, plan)
     for step in range(5):
         versions = cutter.cut(step)[0][:, 0, 0, 2] // 100
@@ -151,8 +152,19 @@ def test_patches_to_be_judged_are_clean_and_come_first_in_every_part() -> None:
     assert torch.equal(parts[1].lr, mine.lr[1::2])
 
 
-def test_flat_patches_give_way_among_those_to_be_judged_too() -> None:
-    plan = PatchPlan(patch=16, batch=200, seed=0, flat_share=0.0, judged=100)
+def test_degraded_patches_may_be_held_against_their_edges() -> None:
+    pictures = make_pictures([(30, 30)], versions=3)
+    plan = PatchPlan(patch=8, batch=6, seed=1, clean=4, degraded_detail="edges")
+    pair = PatchCutter(pictures, plan).pair(0, torch.device("cpu"))
+    assert pair.judged is None and pair.real is not None
+    assert torch.equal(pair.ideal[:4], pair.hr[:4])
+    assert torch.equal(pair.ideal[4:], without_texture(pair.hr[4:]))
+    for part, start in zip(pair.split(2), (0, 1), strict=True):
+        assert torch.equal(part.ideal, pair.real[start::2])
+
+
+def test_flat_patches_give_way_among_clean_and_degraded_ones() -> None:
+    plan = PatchPlan(patch=16, batch=200, seed=0, flat_share=0.0, clean=100)
     green = PatchCutter(half_flat(versions=2), plan).cut(0)[1][..., 1].float()
     flat = green.flatten(1).std(dim=1) == 0
     # Half of the candidates are flat and there are two for each patch: few have to be taken.
@@ -161,24 +173,22 @@ def test_flat_patches_give_way_among_those_to_be_judged_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "ranks", "accumulate", "judged"),
+    ("asked", "ranks", "accumulate", "clean"),
     [(None, 1, 1, 8), (0.25, 1, 1, 12), (0.0, 1, 1, 16), (0.99, 2, 2, 4), (0.4, 4, 1, 8)],
 )
 def test_degraded_patches_come_in_their_share_and_evenly_to_all_parts(
-    asked: float | None, ranks: int, accumulate: int, judged: int
+    asked: float | None, ranks: int, accumulate: int, clean: int
 ) -> None:
     config = TrainConfig(
         Path(), Path(), preset="small", batch=16, degraded_share=asked, accumulate=accumulate
     )
     world = World(rank=0, size=ranks)
-    assert plan_of("adversarial", config, world).judged == judged
-    assert plan_of("pixel", config, world).judged is None
-    clean = replace(config, degradation="bicubic")
-    assert plan_of("adversarial", clean, world).judged is None
-    assert (
-        plan_of("adversarial", replace(config, degraded_share=None, preset="paper"), world).judged
-        is None
-    )
+    assert plan_of("adversarial", config, world).clean == clean
+    assert plan_of("pixel", config, world).clean is None
+    bicubic = replace(config, degradation="bicubic")
+    assert plan_of("adversarial", bicubic, world).clean is None
+    paper = replace(config, degraded_share=None, preset="paper")
+    assert plan_of("adversarial", paper, world).clean is None
 
 
 def test_flat_patches_give_way_to_textured_ones() -> None:
@@ -202,7 +212,7 @@ def test_pictures_smaller_than_a_patch_are_passed_over() -> None:
 
 def test_pairs_are_floats_in_channels_last_memory() -> None:
     lr, hr = PatchCutter(make_pictures([(30, 30)]), PatchPlan(patch=8, batch=4, seed=1)).cut(0)
-    pair = as_pair(lr, hr, torch.device("cpu"))
+    pair = as_pair(lr, hr, torch.device("cpu"), PatchPlan(patch=8, batch=4, seed=1))
     assert pair.lr.shape == (4, 3, 8, 8)
     assert pair.hr.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal((pair.hr * 255).round().to(torch.uint8).permute(0, 2, 3, 1), hr)
@@ -211,7 +221,7 @@ def test_pairs_are_floats_in_channels_last_memory() -> None:
 
 def test_worker_processes_cut_the_same_patches_from_a_file(tmp_path: Path) -> None:
     pictures = make_pictures([(30, 30), (24, 40)], versions=2)
-    plan = PatchPlan(patch=8, batch=4, seed=1, judged=2)
+    plan = PatchPlan(patch=8, batch=4, seed=1, clean=2)
     file = tmp_path / "pixels"
     file.write_bytes(pictures.pixels.numpy().tobytes())
     cpu = torch.device("cpu")

@@ -44,10 +44,11 @@ def train(
     clean_share: Annotated[float, typer.Option(help="Share of patches from the clean version.")] = 0.5,
     degraded_share: Annotated[
         float | None,
-        typer.Option(
-            help="Share of degraded patches in the adversarial stage, with the pixel loss alone.",
-            show_default="preset",
-        ),
+        typer.Option(help="Share of degraded patches in the adversarial stage.", show_default="preset"),
+    ] = None,
+    degraded_detail: Annotated[
+        str | None,
+        typer.Option(help="What detail is asked of those: none, or edges.", show_default="preset"),
     ] = None,
     clips_per_file: Annotated[
         int, typer.Option(help="Short clips taken from each video, at most.")
@@ -149,7 +150,7 @@ def train(
         from typing import Literal
 
         from vidsr.config import one_of
-        from vidsr.recipes import AdversarialLoss, Form, OptimizerName
+        from vidsr.recipes import AdversarialLoss, DegradedDetail, Form, OptimizerName
         from vidsr.train_config import Degradation, Precision, Preset, Stage, TrainConfig
 
         config = TrainConfig(
@@ -168,6 +169,9 @@ def train(
             versions=versions,
             clean_share=clean_share,
             degraded_share=degraded_share,
+            degraded_detail=None
+            if degraded_detail is None
+            else one_of(DegradedDetail, degraded_detail, "--degraded-detail"),
             clips_per_file=clips_per_file,
             clip_frames=clip_frames,
             crop=crop,

@@ -33,6 +33,13 @@ class SRPair(NamedTuple):
     lr: Tensor  # (N, 3, h, w)
     hr: Tensor  # (N, 3, scale*h, scale*w)
     judged: int | None = None  # the first so many have all losses, the others the pixel loss; None: all
+    # What all losses but that of pixels hold the results against, shaped as hr; None: hr itself.
+    real: Tensor | None = None
+
+    @property
+    def ideal(self) -> Tensor:
+        """What those that are judged are held against by all losses but that of pixels."""
+        return (self.hr if self.real is None else self.real)[: self.judged]
 
     def split(self, parts: int) -> list[SRPair]:
         """Deal out to equal parts, patch by patch; N and `judged` must be multiples of `parts`."""
@@ -40,7 +47,13 @@ class SRPair(NamedTuple):
             if count % parts:
                 raise ValueError(f"{count} patches cannot be dealt out to {parts} equal parts")
         judged = None if self.judged is None else self.judged // parts
-        return [SRPair(self.lr[i::parts], self.hr[i::parts], judged) for i in range(parts)]
+        real = self.real
+        return [
+            SRPair(
+                self.lr[i::parts], self.hr[i::parts], judged, None if real is None else real[i::parts]
+            )
+            for i in range(parts)
+        ]
 
 
 @dataclass
@@ -130,7 +143,7 @@ def gan_step(state: TrainState, pair: SRPair, losses: Losses) -> LossTerms:
             sr = kept.detach()
         with _gradients_meet(state.judge, last=index == len(parts) - 1):
             with state.autocast():
-                real, made = state.judge(part.hr[: part.judged], sr[: part.judged])
+                real, made = state.judge(part.ideal, sr[: part.judged])
             real, made = real.float(), made.float()
             loss = discriminator_loss(real, made, losses.adversarial, losses.label_smoothing)
             torch.autograd.backward(state.scaler.scale(loss / len(parts)))
@@ -164,21 +177,21 @@ def _generator_loss(
     """Weighted sum of what the generator minimises, and its terms unweighted."""
     assert state.discriminator is not None
     found: dict[str, Tensor] = {}
-    judged, hr = sr[: pair.judged], pair.hr[: pair.judged]
+    judged, ideal = sr[: pair.judged], pair.ideal
     with state.autocast():
         made = state.discriminator(judged)
         real = None
         if losses.adversarial == "relativistic":
             with torch.no_grad():
-                real = state.discriminator(hr).float()
+                real = state.discriminator(ideal).float()
     found["adversarial"] = generator_adversarial_loss(real, made.float(), losses.adversarial)
     total = losses.adversarial_weight * found["adversarial"]
     if losses.features is not None and losses.layers:
         with state.autocast():
             of_sr = losses.features(judged)
             with torch.no_grad():
-                of_hr = losses.features(hr)
-        found["perceptual"] = perceptual(_float(of_sr), _float(of_hr), losses.layers)
+                of_ideal = losses.features(ideal)
+        found["perceptual"] = perceptual(_float(of_sr), _float(of_ideal), losses.layers)
         total = total + found["perceptual"]
     found["pixel"] = losses.pixel(sr, pair.hr)
     if losses.pixel_weight:

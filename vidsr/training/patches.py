@@ -23,7 +23,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from vidsr.distributed import World
 from vidsr.errors import TrainingError
+from vidsr.recipes import DegradedDetail
 from vidsr.train_config import TrainConfig
+from vidsr.training.edges import without_texture
 from vidsr.training.gan_step import SRPair, StageName
 
 CHOICE = 2
@@ -79,7 +81,8 @@ class PatchPlan:
     batch: int  # patches an update, over all processes
     seed: int
     clean_share: float = 0.5  # of patches from version 0; the rest come from the others alike
-    judged: int | None = None  # instead: the first so many of the batch are clean, the rest degraded
+    clean: int | None = None  # instead: the first so many of the batch are clean, the rest degraded
+    degraded_detail: DegradedDetail = "none"  # what detail is asked of those; see `as_pair`
     flat_share: float = 0.15  # of candidates without texture that are taken all the same
     rank: int = 0
     ranks: int = 1
@@ -92,25 +95,26 @@ class PatchPlan:
             )
 
     @property
-    def judged_here(self) -> int | None:
-        """How many of this process's patches are judged; see SRPair."""
-        return None if self.judged is None else self.judged // self.ranks
+    def clean_here(self) -> int | None:
+        """How many of this process's patches are clean and come first; None: as it happens."""
+        return None if self.clean is None else self.clean // self.ranks
 
 
 def plan_of(stage: StageName, config: TrainConfig, world: World) -> PatchPlan:
     """What a stage of a configuration draws in this process."""
     recipe = config.recipe
     adversarial = stage == "adversarial"
-    judged = None
+    clean = None
     if adversarial and recipe.degraded_share is not None and config.degradation == "video":
         parts = world.size * config.accumulate  # each of them gets as many
-        judged = parts * max(1, round((1 - recipe.degraded_share) * recipe.adversarial_batch / parts))
+        clean = parts * max(1, round((1 - recipe.degraded_share) * recipe.adversarial_batch / parts))
     return PatchPlan(
         patch=recipe.adversarial_patch if adversarial else recipe.patch,
         batch=recipe.adversarial_batch if adversarial else recipe.batch,
         seed=2 * config.seed + adversarial,
         clean_share=config.clean_share if config.degradation == "video" else 1.0,
-        judged=judged,
+        clean=clean,
+        degraded_detail=recipe.degraded_detail,
         flat_share=config.flat_share,
         rank=world.rank,
         ranks=world.size,
@@ -153,7 +157,7 @@ class PatchCutter:
 
     def pair(self, step: int, device: torch.device) -> SRPair:
         """The same as floats in [0, 1] on a device, (n, 3, h, w) in channels-last memory."""
-        return as_pair(*self.cut(step), device, self._plan.judged_here)
+        return as_pair(*self.cut(step), device, self._plan)
 
     def _draw(self, step: int) -> Tensor:
         """Candidates of a step, (n, 5) int64: first LR and HR pixel, LR width, turn, flat is allowed.
@@ -167,10 +171,10 @@ class PatchCutter:
         frame = frame.clamp(max=len(table) - 1)
         degraded = table.lr.shape[1] - 1
         version = 1 + (u[:, 2] * degraded).long() if degraded else torch.zeros_like(frame)
-        if plan.judged is None:
+        if plan.clean is None:
             version[u[:, 1] < plan.clean_share] = 0
         else:
-            version[: CHOICE * plan.judged] = 0
+            version[: CHOICE * plan.clean] = 0
         width = table.width[frame]
         y = (u[:, 3] * (table.height[frame] - plan.patch + 1)).long()
         x = (u[:, 4] * (width - plan.patch + 1)).long()
@@ -188,7 +192,7 @@ class PatchCutter:
     def _textured(self, drawn: Tensor) -> Tensor:
         """Numbers of the candidates to take: those with texture first, in the order drawn.
 
-        Those to be judged are taken among the first candidates, the rest among the rest. Texture is the
+        Clean ones are taken among the first candidates, degraded ones among the rest. Texture is the
         deviation of the green channel of every scale-th HR pixel: little to read, and blind to the noise
         of degraded versions.
         """
@@ -197,10 +201,10 @@ class PatchCutter:
         rows = hr[:, None] + steps * (width * self._scale)[:, None]
         green = self._pixels[:, 1][rows[:, :, None] + steps].float()
         refused = (green.flatten(1).std(dim=1) < TEXTURE) & (flat_allowed == 0)
-        judged, batch = self._plan.judged or 0, self._plan.batch
-        flat, border = refused.to(torch.uint8), CHOICE * judged
-        first = torch.argsort(flat[:border], stable=True)[:judged]
-        rest = torch.argsort(flat[border:], stable=True)[: batch - judged]
+        clean, batch = self._plan.clean or 0, self._plan.batch
+        flat, border = refused.to(torch.uint8), CHOICE * clean
+        first = torch.argsort(flat[:border], stable=True)[:clean]
+        rest = torch.argsort(flat[border:], stable=True)[: batch - clean]
         return torch.cat([first, border + rest])
 
 
@@ -225,12 +229,21 @@ def _gather(pixels: Tensor, places: Tensor) -> Tensor:
     return pixels.index_select(0, places.flatten()).view(*places.shape, 3)
 
 
-def as_pair(lr: Tensor, hr: Tensor, device: torch.device, judged: int | None = None) -> SRPair:
-    """Bytes (n, h, w, 3) to floats in [0, 1], (n, 3, h, w), moved as bytes and cast on the device."""
+def as_pair(lr: Tensor, hr: Tensor, device: torch.device, plan: PatchPlan | None = None) -> SRPair:
+    """Bytes (n, h, w, 3) to floats in [0, 1], (n, 3, h, w), moved as bytes and cast on the device.
+
+    Of the degraded patches of a plan no detail is asked ("none": they are not judged) or edges alone
+    ("edges": they are held against HR without its weak texture).
+    """
     small, large = (
         part.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255) for part in (lr, hr)
     )
-    return SRPair(small, large, judged)
+    if plan is None or plan.clean_here is None:
+        return SRPair(small, large)
+    clean = plan.clean_here
+    if plan.degraded_detail == "none":
+        return SRPair(small, large, judged=clean)
+    return SRPair(small, large, real=torch.cat([large[:clean], without_texture(large[clean:])]))
 
 
 def _mix(seed: int, step: int) -> int:
@@ -302,4 +315,4 @@ def pairs(
         multiprocessing_context="spawn",  # a forked child of a process with CUDA or threads may hang
     )
     for lr, hr in loader:
-        yield as_pair(lr, hr, device, plan.judged_here)
+        yield as_pair(lr, hr, device, plan)
