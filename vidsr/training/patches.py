@@ -243,7 +243,9 @@ def as_pair(lr: Tensor, hr: Tensor, device: torch.device, plan: PatchPlan | None
     clean = plan.clean_here
     if plan.degraded_detail == "none":
         return SRPair(small, large, judged=clean)
-    return SRPair(small, large, real=torch.cat([large[:clean], without_texture(large[clean:])]))
+    real = large.clone()
+    real[clean:] = without_texture(large[clean:])
+    return SRPair(small, large, real=real)
 
 
 def _mix(seed: int, step: int) -> int:
