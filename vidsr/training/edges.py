@@ -20,9 +20,10 @@ def without_texture(pictures: Tensor) -> Tensor:
     """(N, 3, H, W) floats in [0, 1] without what varies by less than CONTRAST; the same shape.
 
     The guided filter with the picture's own grey as its guide, K. He, J. Sun, X. Tang, "Guided Image
-    Filtering", ECCV 2010, equations 5, 6 and 8: in every window each colour is the line in grey that
-    fits it best, and flatter than that by var / (var + CONTRAST^2). Windows end at the border. Where two
-    colours of one grey meet, their border is softened.
+    Filtering", IEEE TPAMI 35(6), 2013: in every window each colour is a line in grey, of the slope
+    cov(colour, grey) / (var(grey) + CONTRAST^2) through both means; a pixel takes the mean of the lines
+    of all windows that it lies in. Windows end at the border of the picture. Where two colours of one
+    grey meet, their border is softened.
     """
     planes = pictures.contiguous()  # PyTorch's windows are five times as slow over channels-last memory
     grey = planes.mean(dim=1, keepdim=True)

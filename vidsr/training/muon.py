@@ -23,8 +23,8 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 GAIN = 0.6
 """Root mean square of a filter's step over the learning rate. J. Liu et al., "Muon is scalable for LLM
-training" (arXiv:2502.16982), section 2.2, take 0.2, that of Adam; here 0.4 to 0.8 learn faster by a
-third, and 1.6 diverges."""
+training" (arXiv:2502.16982), section 2.2, take 0.2, that of Adam; here 0.4 and 0.8 learn faster, equally
+so, and 1.6 diverges (docs/training.md)."""
 WIDEST = 576
 """Inputs of a filter up to which its step keeps that root mean square: 3x3 over 64 channels. The paper's
 last filters, 9x9 over 64 channels, are shaken by more."""
