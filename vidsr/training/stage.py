@@ -18,7 +18,6 @@ from vidsr.models.generator import Generator, ResidualBlock
 from vidsr.models.generator_config import GeneratorConfig
 from vidsr.models.vgg import load_vgg
 from vidsr.models.weights import find_sets, load_generator
-from vidsr.recipes import OptimizerName
 from vidsr.train_config import TrainConfig
 from vidsr.training.gan_step import StageName, TrainState, make_scaler
 from vidsr.training.growth import grow
@@ -86,15 +85,12 @@ def begin_stage(
     recipe = config.recipe
     generator = generator.to(device)
     to_channels_last(generator)
+    make = _muon if stage == "pixel" and recipe.optimizer == "muon" else _adam
     state = TrainState(
         stage=stage,
         generator=generator,
         average=copy.deepcopy(generator).eval().requires_grad_(False),
-        generator_optimizer=_optimizer(
-            recipe.optimizer if stage == "pixel" else "adam",
-            generator,
-            schedule_of(stage, config).learning_rate,
-        ),
+        generator_optimizer=make(generator, schedule_of(stage, config).learning_rate),
         generate=_callable(_shared(generator, device, world), config.compile),
         scaler=make_scaler(device, dtype),
         dtype=dtype,
@@ -110,9 +106,7 @@ def begin_stage(
             discriminator = convert(discriminator)
         to_channels_last(discriminator)
         state.discriminator = discriminator
-        state.discriminator_optimizer = _optimizer(
-            "adam", discriminator, recipe.adversarial_learning_rate
-        )
+        state.discriminator_optimizer = _adam(discriminator, recipe.adversarial_learning_rate)
         judge: Callable[..., Any] = _shared(RealAndMade(discriminator), device, world)
         state.judge = judge
     return state
@@ -181,9 +175,11 @@ def choose_device(asked: str, world: World) -> torch.device:
     return device
 
 
-def _optimizer(name: OptimizerName, network: nn.Module, learning_rate: float) -> Optimizer:
-    if name == "muon":
-        return Muon(network.parameters(), learning_rate)
+def _muon(network: nn.Module, learning_rate: float) -> Optimizer:
+    return Muon(network.parameters(), learning_rate)
+
+
+def _adam(network: nn.Module, learning_rate: float) -> Optimizer:
     on_gpu = next(network.parameters()).device.type == "cuda"
     # Fused: one kernel for all weights, and the verdict on non-finite gradients stays on the GPU.
     return torch.optim.Adam(network.parameters(), learning_rate, BETAS, fused=on_gpu)
