@@ -105,7 +105,7 @@ automatic = pytest.param((), marks=pytest.mark.skipif(has_driver(), reason="ther
 
 @pytest.mark.parametrize("options", [automatic, ("--backend", "openvino")])
 def test_upscale_through_openvino_does_without_pytorch(options: tuple[str, ...], clip: Path) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
     out = clip.with_name("out.mp4")
     assert loaded_by("upscale", clip, out, "--model", "srgan-lite", *options) == ["openvino"]
     before, after = (sizes_of(path) for path in (clip, out))
@@ -113,14 +113,14 @@ def test_upscale_through_openvino_does_without_pytorch(options: tuple[str, ...],
 
 
 def test_a_picture_through_openvino_does_without_pytorch(picture: Path) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
     out = picture.with_name("out.png")
     arguments = (picture, out, "--model", "srgan-lite", "--backend", "openvino")
     assert loaded_by("upscale", *arguments) == ["openvino"]
 
 
 def test_info_measures_this_machine_without_pytorch(clip: Path, tmp_path: Path) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
     cache = str(tmp_path / "cache")
     arguments = ("info", clip, "--backend", "openvino")
     assert loaded_by(*arguments, VIDSR_CACHE=cache) == ["openvino"]
@@ -129,7 +129,7 @@ def test_info_measures_this_machine_without_pytorch(clip: Path, tmp_path: Path) 
 
 def test_plan_tries_openvino_without_pytorch(clip: Path, tmp_path: Path) -> None:
     """Neither in its own process nor in those of its trials."""
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "torch.py").write_text("raise ImportError('PyTorch is not wanted here')")
     arguments = ("plan", clip, "--model", "srgan-lite", "--backend", "openvino", "--seconds", "0.1")

@@ -56,3 +56,11 @@ def test_impossible_shares_and_weights_are_refused(asked: dict[str, object]) -> 
 def test_the_benchmark_measures_the_pixel_stage_of_the_preset() -> None:
     config = TrainingBenchmarkConfig("fast", updates=3, warm_up=2).training
     assert (config.preset, config.stage, config.updates) == ("fast", "pixel", 5)
+
+
+def test_edges_are_not_asked_of_patches_that_nobody_degrades() -> None:
+    for preset, degradation in (("paper", "video"), ("small", "bicubic")):
+        with pytest.raises(UsageError, match="--degraded-detail edges needs --degraded-share"):
+            config_of(preset, degradation=degradation, degraded_detail="edges")  # type: ignore[arg-type]
+    both = config_of("paper", degraded_share=0.5, degraded_detail="edges")
+    assert both.recipe.degraded_detail == "edges"

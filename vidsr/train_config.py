@@ -134,6 +134,9 @@ class TrainConfig:
                 raise UsageError(f"--{name.replace('_', '-')} must not be negative")
         if self.degraded_share is not None and not 0 <= self.degraded_share < 1:
             raise UsageError("--degraded-share must be at least 0 and below 1")
+        degraded = self.degradation == "video" and self.recipe.degraded_share is not None
+        if self.recipe.degraded_detail == "edges" and not degraded:
+            raise UsageError("--degraded-detail edges needs --degraded-share and --degradation video")
 
     @property
     def recipe(self) -> Recipe:
