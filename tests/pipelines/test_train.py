@@ -162,6 +162,29 @@ def test_fine_tuning_keeps_the_shape_of_the_weights_given(config: TrainConfig) -
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_run_goes_on_with_its_own_weights_and_says_so_where_those_of_init_changed(
+    straight: Run, config: TrainConfig, tmp_path: Path
+) -> None:
+    given = tmp_path / "given.safetensors"
+    given.write_bytes((straight.config.output / "pixel.safetensors").read_bytes())
+    config = replace(config, stage="pixel", init=str(given))
+    made = load_file(train(config).weights)
+
+    def words_of_going_on() -> list[str]:
+        heard: list[Event] = []
+        again = load_file(train(config, heard.append).weights)
+        assert all(torch.equal(made[name], tensor) for name, tensor in again.items())
+        return [e.text for e in heard if isinstance(e, Notice) and e.level == "warning"]
+
+    assert words_of_going_on() == []
+    given.write_bytes((straight.config.output / "adversarial.safetensors").read_bytes())
+    (warning,) = words_of_going_on()
+    assert str(given) in warning
+    assert "--restart" in warning
+    given.unlink()  # a run that goes on does not need it
+    assert words_of_going_on() == []
+
+
 def test_of_a_model_with_two_sets_training_goes_on_from_the_pixel_set(
     straight: Run, config: TrainConfig
 ) -> None:

@@ -33,7 +33,7 @@ def test_long_curves_are_thinned_but_keep_their_ends() -> None:
 
 
 def test_a_journal_survives_as_plain_values() -> None:
-    journal = Journal(dtype="bf16", baselines={"lanczos psnr": 27.0})
+    journal = Journal(dtype="bf16", baselines={"lanczos psnr": 27.0}, init_sha256="12ab")
     journal.score(5, {"psnr": 28.0})
     journal.finish("pixel", 100, 12.5, 1600)
     again = Journal.from_plain(journal.to_plain())

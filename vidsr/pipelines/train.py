@@ -27,7 +27,14 @@ from vidsr.training.interrupt import stop_requests
 from vidsr.training.journal import Journal
 from vidsr.training.patches import pairs, plan_of
 from vidsr.training.precision import NAMES, choose_dtype
-from vidsr.training.stage import begin_stage, choose_device, losses_of, new_generator, schedule_of
+from vidsr.training.stage import (
+    begin_stage,
+    choose_device,
+    init_digest,
+    losses_of,
+    new_generator,
+    schedule_of,
+)
 from vidsr.training.window import LossWindow
 
 __all__ = ["TrainReport", "train"]
@@ -65,8 +72,16 @@ def train(config: TrainConfig, progress: Progress = silent) -> TrainReport:
         stages: list[StageName] = ["pixel", "adversarial"] if config.stage == "both" else [config.stage]
         if kept is None:
             generator = new_generator(config)
+            journal.init_sha256 = init_digest(config)
         else:
             generator = Generator(kept.shape)
+            begun, now = journal.init_sha256, init_digest(config)
+            if begun and now and begun != now:
+                text = (
+                    f"{config.init}: other weights than this run began from, which goes on with its own; "
+                    "give --restart to begin from these"
+                )
+                progress(Notice(text, "warning"))
             stages = stages[stages.index(kept.stage) :]
         with Board(config.output / "tensorboard", wanted=config.tensorboard and world.leads) as board:
             for stage in stages:

@@ -20,6 +20,7 @@ class Journal:
     finished: dict[str, dict[str, float]] = field(default_factory=dict)  # by stage: updates, seconds
     baselines: dict[str, float] = field(default_factory=dict)  # scores of bicubic and Lanczos
     dtype: str = ""  # what the first process computed in: a resumed run keeps to it
+    init_sha256: str = ""  # of the weights that the run began with; empty where it began with none
 
     def note(self, step: int, values: Mapping[str, float]) -> None:
         """Add one point to each of the named curves."""
@@ -68,6 +69,7 @@ class Journal:
             "finished": {name: dict(stage) for name, stage in self.finished.items()},
             "baselines": dict(self.baselines),
             "dtype": self.dtype,
+            "init_sha256": self.init_sha256,
         }
 
     @classmethod
@@ -83,4 +85,5 @@ class Journal:
             finished=dict(plain["finished"]),
             baselines=dict(plain["baselines"]),
             dtype=plain["dtype"],
+            init_sha256=plain.get("init_sha256", ""),  # an earlier version did not write it down
         )

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from vidsr.distributed import World
-from vidsr.errors import TrainingError, UsageError
+from vidsr.errors import TrainingError, UsageError, VidsrError
 from vidsr.models.discriminator import RealAndMade, make_discriminator
 from vidsr.models.generator import Generator, ResidualBlock
 from vidsr.models.generator_config import GeneratorConfig
@@ -48,6 +48,16 @@ def new_generator(config: TrainConfig) -> Generator:
     large = _fresh_generator(config)
     grow(given, large)
     return large
+
+
+def init_digest(config: TrainConfig) -> str:
+    """SHA-256 of the weights that `--init` names now; empty where it names none, or none any more."""
+    if config.init is None:
+        return ""
+    try:
+        return find_sets(config.init, config.scale)[0].sha256
+    except VidsrError:  # a run that goes on does not need them
+        return ""
 
 
 def _fresh_generator(config: TrainConfig) -> Generator:
