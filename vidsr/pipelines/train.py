@@ -78,8 +78,8 @@ def train(config: TrainConfig, progress: Progress = silent) -> TrainReport:
             begun, now = journal.init_sha256, init_digest(config)
             if begun and now and begun != now:
                 text = (
-                    f"{config.init}: other weights than this run began from, which goes on with its own; "
-                    "give --restart to begin from these"
+                    f"{config.init}: other weights than this run began from; it goes on with its own, "
+                    "and begins from these with --restart"
                 )
                 progress(Notice(text, "warning"))
             stages = stages[stages.index(kept.stage) :]
