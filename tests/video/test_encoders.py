@@ -315,7 +315,11 @@ def read_back(container: str, name: str) -> str:
     with av.open(memory, "w", format=container) as target:
         stream = target.add_stream("rawvideo", rate=25)
         stream.width, stream.height, stream.pix_fmt = 24, 16, name
-        for packet in stream.encode(av.VideoFrame(24, 16, name)):
+        frame = av.VideoFrame(24, 16, name)
+        for plane in frame.planes:
+            # What its memory held before may be another video, which FFmpeg's probe then finds instead.
+            plane.update(bytes(plane.buffer_size))
+        for packet in stream.encode(frame):
             target.mux(packet)
         target.close()
         with av.open(io.BytesIO(memory.getvalue())) as source:
