@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from tests.inference.nearest import NearestBackend
 from tests.synthetic import make_video
+from vidsr.arrays import HOST, Array
 from vidsr.config import EncodeConfig, UpscaleConfig
 from vidsr.errors import InputError
 from vidsr.models.generator import Generator
@@ -60,3 +65,30 @@ def test_places_that_give_no_frame_are_left_out(trial: Trial) -> None:
     assert measure(replace(trial, runs=(NOWHERE, *trial.runs))).frames == 45
     with pytest.raises(InputError, match=r"in\.mkv: not one frame"):
         measure(replace(trial, runs=(NOWHERE,)))
+
+
+class TwoAtOnce(NearestBackend):
+    """Takes its time for a frame, and computes two side by side, which then end at once."""
+
+    frame_s = 0.2
+
+    def calls_at_once(self, pixels: int) -> int:
+        return 2
+
+    def abreast(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def __call__(self, lr: Array) -> Array:
+        time.sleep(self.frame_s)
+        return super().__call__(lr)
+
+
+def test_two_frames_that_end_at_once_took_the_time_of_both(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(weights: Any, config: UpscaleConfig, progress: Any) -> TwoAtOnce:
+        return TwoAtOnce(weights.scale, device=HOST)
+
+    monkeypatch.setattr(module, "open_backend", opened)
+    for seconds in (1e-6, 0.5, 1.0):  # as a frame takes, or more
+        assert measure(replace(trial, seconds=seconds)).network_s >= TwoAtOnce.frame_s / 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, cycle, islice
+from itertools import chain, cycle, islice, tee
 from pathlib import Path
 
 from vidsr.config import UpscaleConfig
@@ -119,7 +119,7 @@ class _Bench:
         self._upscaler = upscaler  # computes everything, as what is measured must
         self._skipping = skipping  # knows what a job leaves out
         self._path = trial.folder / f"trial{trial.encoding.segment_suffix}"
-        self._calls: list[tuple[int, float, float]] = []  # frames, wall and processor seconds
+        self._passes: list[tuple[int, float, float]] = []  # frames, wall and processor seconds
         self._keys: list[float] = []
         self._others: list[float] = []
         self._shares: list[float] = []  # of the network's work, frame by frame
@@ -162,17 +162,17 @@ class _Bench:
 
     def result(self, open_s: float, free: int | None, notices: tuple[str, ...]) -> Measured:
         """The means of all that was measured."""
-        calls = self._calls[1:] or self._calls  # the first one also compiles and allocates
-        count = sum(frames for frames, _, _ in calls)
+        passes = self._passes[1:] or self._passes  # the first one also compiles and allocates
+        count = sum(frames for frames, _, _ in passes)
         encoded, encode_s, encode_cpu_s = self._encoded
         left = _device_free() if self._backend.device.type == "cuda" else None
         return Measured(
             precision=self._backend.precision,
             on_cpu=self._backend.device.type == "cpu",
-            frames=sum(frames for frames, _, _ in self._calls),
+            frames=sum(frames for frames, _, _ in self._passes),
             open_s=open_s,
-            network_s=sum(wall for _, wall, _ in calls) / count,
-            network_cpu_s=sum(cpu for _, _, cpu in calls) / count,
+            network_s=sum(wall for _, wall, _ in passes) / count,
+            network_cpu_s=sum(cpu for _, _, cpu in passes) / count,
             network_share=sum(self._shares) / len(self._shares) if self._shares else 1.0,
             encode_s=encode_s / encoded,
             encode_cpu_s=encode_cpu_s / encoded,
@@ -187,28 +187,45 @@ class _Bench:
     @property
     def _spent_s(self) -> float:
         """Seconds that the network had so far."""
-        return sum(wall for _, wall, _ in self._calls)
+        return sum(wall for _, wall, _ in self._passes)
 
     def _enlarge(self, run: Run, seconds: float) -> list[FramePair]:
-        """The first frames of a run, one by one, with what they became; as time and memory allow."""
+        """The first frames of a run, with what they became; as time and memory allow."""
         batch = self._decoded(run)
         sources = [] if batch is None else list(batch.split(self._upscaler.plan.batch))
         kept: list[FramePair] = []
-        held = 0
-        first = wall = time.perf_counter()
-        cpu = time.process_time()
-        for source, enlarged in zip(sources, self._upscaler.stream(sources), strict=True):
-            now, now_cpu = time.perf_counter(), time.process_time()
-            self._calls.append((len(source), now - wall, now_cpu - cpu))
-            kept += map(FramePair, source.split(1), enlarged.split(1))
-            held += enlarged.nbytes
-            done = len(kept) >= GOOD_FRAMES and now - first >= seconds
-            if len(kept) >= LEAST_FRAMES and (
-                done or held >= KEPT_BYTES or self._spent_s >= self._trial.seconds
-            ):
-                break
-            wall, cpu = time.perf_counter(), time.process_time()
+        if not self._passes:
+            self._timed(sources[:1], kept)
+            sources = sources[1:]
+        self._timed(self._while_there_is_time(sources, kept, seconds), kept)
         return kept
+
+    def _while_there_is_time(
+        self, sources: Iterable[FrameBatch], kept: list[FramePair], seconds: float
+    ) -> Iterator[FrameBatch]:
+        began, given = time.perf_counter(), len(kept)
+        for source in sources:
+            spent = time.perf_counter() - began
+            done = given >= GOOD_FRAMES and spent >= seconds
+            late = self._spent_s + spent >= self._trial.seconds
+            held = sum(pair.enlarged.nbytes for pair in kept)
+            if given >= LEAST_FRAMES and (done or late or held >= KEPT_BYTES):
+                return
+            given += len(source)
+            yield source
+
+    def _timed(self, sources: Iterable[FrameBatch], kept: list[FramePair]) -> None:
+        """Add frames with what they became to `kept`, and a pass over them to what was measured.
+
+        Several may be computed at once, and end at once: the time from one to the next says nothing.
+        """
+        wall, cpu, before = time.perf_counter(), time.process_time(), len(kept)
+        shown, taken = tee(sources)
+        for source, enlarged in zip(shown, self._upscaler.stream(taken), strict=True):
+            kept += map(FramePair, source.split(1), enlarged.split(1))
+        if count := len(kept) - before:
+            spent = time.perf_counter() - wall, time.process_time() - cpu
+            self._passes.append((count, *spent))
 
     def _decoded(self, run: Run) -> FrameBatch | None:
         """The run's first frames, no more than would wait in a job; None where the file is damaged."""
