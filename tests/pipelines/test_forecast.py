@@ -85,8 +85,11 @@ def test_json_and_words_say_the_same(found: Forecast) -> None:
     plain = json.loads(json.dumps(found.to_json()))
     assert plain["ways"][0]["fps"] == round(found.ways[0].fps, 4)
     assert [row[1] for row in plain["description"]["streams"]] == ["video", "audio"]
-    assert found.ways[0].row()[0] == "tiny x2" and found.ways[0].row()[-1] == "chosen"
-    assert replace(found.ways[0], detail=0.75).row()[0] == "tiny x2, detail 0.75"
+    assert found.rows[0][0] == "tiny x2" and found.rows[0][-1] == "chosen"
+    blended = replace(found.ways[0], detail=0.75)
+    assert [row[0] for row in replace(found, ways=(blended, blended)).rows] == ["tiny x2"] * 2
+    differing = replace(found, ways=(found.ways[0], blended)).rows
+    assert [row[0] for row in differing] == ["tiny x2", "tiny x2, detail 0.75"]
     assert dict(found.facts)["unchanged"].startswith("0 % of them are equal to the one before; ")
     assert found.notices == ()
     tight = replace(found, free_bytes=1000)

@@ -87,6 +87,6 @@ def plan(
             return
         console.facts((*found.description.facts, *found.facts))
         console.table("\nStreams", ("#", "kind", "what", "in the output"), found.description.streams)
-        console.table("\nMeasured", WAY_TITLES, [way.row() for way in found.ways])
+        console.table("\nMeasured", WAY_TITLES, found.rows)
         for notice in (*found.description.notices, *found.notices):
             console.result(f"! {notice}")

@@ -37,13 +37,13 @@ class Way:
         """Source frames a second."""
         return 1 / self.seconds_a_frame
 
-    def row(self) -> tuple[str, ...]:
+    def row(self, *, with_detail: bool = True) -> tuple[str, ...]:
         """Of the table."""
         memory = "" if self.memory_bytes is None else size(self.memory_bytes)
         if self.device_bytes is not None:
             memory += f" + {size(self.device_bytes)} GPU"
         return (
-            network_name(self.model, self.detail, self.scale),
+            network_name(self.model, self.detail if with_detail else None, self.scale),
             f"{self.backend}, {self.precision}",
             f"{self.fps:.3g}",
             duration(self.seconds),
@@ -70,6 +70,12 @@ class Forecast:
     decode_s: float  # a frame, alone
     free_bytes: int  # where the output goes
     folder: str  # there
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """Of the table; the detail, which `facts` tell, is there where it differs."""
+        differs = len({way.detail for way in self.ways}) > 1
+        return [way.row(with_detail=differs) for way in self.ways]
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
