@@ -90,5 +90,5 @@ def test_two_frames_that_end_at_once_took_the_time_of_both(
         return TwoAtOnce(weights.scale, device=HOST)
 
     monkeypatch.setattr(module, "open_backend", opened)
-    for seconds in (1e-6, 0.5, 1.0):  # as a frame takes, or more
+    for seconds in (1e-6, 0.5, 1.0):  # least frames, and time for more
         assert measure(replace(trial, seconds=seconds)).network_s >= TwoAtOnce.frame_s / 2

@@ -37,8 +37,8 @@ class Way:
         """Source frames a second."""
         return 1 / self.seconds_a_frame
 
-    def row(self, *, with_detail: bool = True) -> tuple[str, ...]:
-        """Of the table."""
+    def row(self, *, with_detail: bool) -> tuple[str, ...]:
+        """Of the table; the name with the detail or without."""
         memory = "" if self.memory_bytes is None else size(self.memory_bytes)
         if self.device_bytes is not None:
             memory += f" + {size(self.device_bytes)} GPU"
